@@ -1,0 +1,1 @@
+"""The Python heart of Parrotpark: clouds, leases, slots and secrets, typed and free of Ansible."""
