@@ -1,0 +1,122 @@
+# Parrotpark: `make` lists what there is to do.
+SHELL := /bin/bash -eu -o pipefail
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+INVENTORY ?= inventories/local
+# A hub name (org/name[@revision]) or a folder; empty keeps what the inventory says.
+MODEL ?=
+HOST ?= entry:gpu
+UNIT ?=
+LINES ?= 100
+YES ?=
+
+# Debian's packages that the control machine of the local default needs.
+PACKAGES := ca-certificates iproute2 mmdebstrap nftables nodejs npm openssh-client podman python3-venv rsync runc
+TEST_PACKAGES := chromium hcloud-cli libnss3-tools
+
+export UV_SYSTEM_CERTS := 1
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PLAYBOOK = ansible-playbook -i $(INVENTORY) $(if $(MODEL),-e parrotpark_generate_model='$(MODEL)')
+
+##@ Use it
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+doctor: ## Say whether this machine can run the local default, and what up will change
+	@python3 src/localcloud/doctor.py
+
+up: ## Bring up everything on this machine [MODEL=org/name or /folder]
+	@start=$$(python3 src/localcloud/meter.py) && \
+	python3 src/localcloud/doctor.py && \
+	$(MAKE) packages .venv/run && \
+	python -m localcloud.up --since "$$start" $(if $(MODEL),--model '$(MODEL)')
+
+stop: .venv/run ## Shut the machines down; their data stays
+	@python -m localcloud stop
+
+start: .venv/run ## Boot the machines again
+	@python -m localcloud start
+
+down: .venv/run ## Delete everything that up made [YES=1 does not ask]
+	@python -m localcloud down $(if $(YES),--yes)
+
+status: .venv/run ## Show machines, services and the wish
+	@python -m localcloud status
+	@ansible-playbook -i $(INVENTORY) playbooks/status.yml
+
+logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
+	@ansible -i $(INVENTORY) $(HOST) -m ansible.builtin.command -a 'journalctl --no-pager -n $(LINES) $(if $(UNIT),-u $(UNIT))'
+
+##@ Run it
+site: .venv/run ## Converge everything to the inventory [INVENTORY=inventories/production]
+	$(PLAYBOOK) site.yml
+
+plan: .venv/run ## Show what site would change
+	$(PLAYBOOK) site.yml --check --diff
+
+wake: .venv/run ## Create the GPU hosts and serve
+	$(PLAYBOOK) playbooks/wake.yml
+
+sleep: .venv/run ## Delete the GPU hosts; chat, login and history stay
+	$(PLAYBOOK) playbooks/sleep.yml
+
+##@ Develop it
+test: ## Unit tests, then the whole stack and its tests
+	@$(MAKE) unit
+	@$(MAKE) up
+	@$(MAKE) e2e
+
+unit: .venv/dev ## Unit tests: no network, no root
+	pytest
+
+e2e: packages test-packages .venv/dev ## Use the running stack as its users do
+	pytest tests/conformance tests/e2e
+
+lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs
+	ruff check .
+	ruff format --check .
+	mypy
+	python -m parrotpark.roledocs --check
+	ansible-lint
+
+lock: .venv/bin/uv ## Resolve the controller's requirements anew
+	@for name in run dev; do \
+	  uv pip compile --quiet --upgrade --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header \
+	    requirements/$$name.in -o requirements/$$name.txt; \
+	done
+
+.PHONY: help doctor up stop start down status logs site plan wake sleep test unit e2e lint lock packages test-packages
+
+# Install only what is missing: a second run touches neither apt nor the network.
+define install
+	@missing=$$(for p in $(1); do dpkg-query -Wf '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "Installing" $$missing; \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+packages:
+	$(call install,$(PACKAGES))
+
+test-packages:
+	$(call install,$(TEST_PACKAGES))
+
+# Where pyenv has a new enough Python but its shim is inactive, uv skips it: name the real ones last.
+.venv/bin/uv: requirements/uv.txt
+	@python3 -m venv .venv/uv && .venv/uv/bin/pip install --quiet --require-hashes -r requirements/uv.txt
+	@PATH="$$PATH:$$(echo $$HOME/.pyenv/versions/3.1[2-9]*/bin | tr ' ' :)" \
+	  .venv/uv/bin/uv venv --quiet --allow-existing --python '>=3.12' .venv
+	@ln -sf ../uv/bin/uv .venv/bin/uv && touch .venv/bin/uv
+
+.venv/run: .venv/bin/uv requirements/run.txt pyproject.toml
+	@echo "Installing Ansible and its collections into .venv"
+	@uv pip install --quiet --python .venv --require-hashes -r requirements/run.txt
+	@uv pip install --quiet --python .venv --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: .venv/run requirements/dev.txt
+	@echo "Installing the tools of the tests into .venv"
+	@uv pip install --quiet --python .venv --require-hashes -r requirements/dev.txt
+	@touch $@
