@@ -45,7 +45,10 @@ def read() -> Reading:
     fields = dict(line.split(":") for line in _MEMINFO.read_text().splitlines())
     kib = {name: int(fields[name].split()[0]) for name in ("MemTotal", "MemAvailable")}
     return Reading(
-        time.time(), received, (kib["MemTotal"] - kib["MemAvailable"]) * 1024, shutil.disk_usage("/var/lib").used
+        time.time(),
+        received,
+        (kib["MemTotal"] - kib["MemAvailable"]) * 1024,
+        shutil.disk_usage("/var/lib").used,
     )
 
 

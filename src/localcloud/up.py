@@ -1,0 +1,96 @@
+"""`make up`: from nothing to a chat that answers, with what each part took."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.meter import Meter, Reading
+from parrotpark import verify
+
+ROOT = Path("/var/lib/parrotpark/localcloud")
+ARTIFACTS = ROOT / "artifacts"
+ENDPOINTS = Path("inventories/local/.state/endpoints.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of the work: what it is called and the program that does it."""
+
+    title: str
+    command: Sequence[str]
+
+
+def steps(model: str | None) -> list[Step]:
+    """What has to be done, in order; the default model is made only where none is given."""
+    python = [sys.executable, "-m"]
+    playbook = ["ansible-playbook", "site.yml"]
+    if model:
+        playbook += ["-e", f"parrotpark_generate_model={model}"]
+    return [
+        Step("Local cloud", [*python, "localcloud", "start"]),
+        Step("Models", [*python, "localcloud.models", str(ROOT / "models")]),
+        Step("vLLM for processors", [*python, "localcloud.vllm_cpu", str(ARTIFACTS)]),
+        Step("Query engine", [*python, "localcloud.query_engine", str(ARTIFACTS)]),
+        Step("Chat image", [*python, "localcloud.open_webui_image", str(ARTIFACTS)]),
+        Step("site.yml", playbook),
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run every step, check the result as a user would, and print what a user needs. Returns an exit status."""
+    parser = argparse.ArgumentParser(prog="localcloud.up", description=__doc__)
+    parser.add_argument(
+        "--since", required=True, help="JSON that localcloud.meter printed before the run began"
+    )
+    parser.add_argument("--model", help="hub name or folder of the model that answers")
+    options = parser.parse_args(argv)
+    since = Reading(**json.loads(options.since))
+    times: list[tuple[str, float]] = [("Tools", time.time() - since.time)]
+    with Meter(since) as meter:
+        for step in steps(options.model):
+            print(f"\n== {step.title}", flush=True)
+            begin = time.monotonic()
+            status = subprocess.run(step.command, check=False).returncode
+            times.append((step.title, time.monotonic() - begin))
+            if status != 0:
+                print(
+                    f"\n{step.title} failed (exit {status}); mend what it says above and run make up again."
+                )
+                return status
+        print("\n== Check as a user would", flush=True)
+        begin = time.monotonic()
+        endpoints = verify.load(ENDPOINTS)
+        try:
+            for line in verify.check(endpoints):
+                print(f"  {line}", flush=True)
+        except verify.CheckFailed as failure:
+            print(f"\n{failure}")
+            return 1
+        times.append(("Check", time.monotonic() - begin))
+        print_summary(endpoints, times, time.time() - since.time, meter.summary())
+    return 0
+
+
+def print_summary(
+    endpoints: verify.Endpoints, times: Sequence[tuple[str, float]], total: float, cost: str
+) -> None:
+    """Print where the time went and where to go now."""
+    print("\n" + "".join(f"  {title:<20}{seconds:>7.0f} s\n" for title, seconds in times), end="")
+    print(f"  {'Everything':<20}{total:>7.0f} s   {cost}\n")
+    print(
+        f"  Chat      {endpoints.chat}\n  Login     {endpoints.admin_email}\n  Password  {endpoints.admin_password}"
+    )
+    print(f"  API       {endpoints.api}\n  Keys, CA  {ENDPOINTS}\n")
+    print("  From a laptop: ssh -L 8443:localhost:8443 root@this-machine, then open the same address there.")
+    print(f"  The browser warns until it trusts the CA in {endpoints.ca}.")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
