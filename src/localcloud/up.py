@@ -46,9 +46,7 @@ def steps(model: str | None) -> list[Step]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run every step, check the result as a user would, and print what a user needs. Returns an exit status."""
     parser = argparse.ArgumentParser(prog="localcloud.up", description=__doc__)
-    parser.add_argument(
-        "--since", required=True, help="JSON that localcloud.meter printed before the run began"
-    )
+    parser.add_argument("--since", required=True, help="JSON that localcloud.meter printed before the run began")
     parser.add_argument("--model", help="hub name or folder of the model that answers")
     options = parser.parse_args(argv)
     since = Reading(**json.loads(options.since))
@@ -60,9 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = subprocess.run(step.command, check=False).returncode
             times.append((step.title, time.monotonic() - begin))
             if status != 0:
-                print(
-                    f"\n{step.title} failed (exit {status}); mend what it says above and run make up again."
-                )
+                print(f"\n{step.title} failed (exit {status}); mend what it says above and run make up again.")
                 return status
         print("\n== Check as a user would", flush=True)
         begin = time.monotonic()
@@ -78,15 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def print_summary(
-    endpoints: verify.Endpoints, times: Sequence[tuple[str, float]], total: float, cost: str
-) -> None:
+def print_summary(endpoints: verify.Endpoints, times: Sequence[tuple[str, float]], total: float, cost: str) -> None:
     """Print where the time went and where to go now."""
     print("\n" + "".join(f"  {title:<20}{seconds:>7.0f} s\n" for title, seconds in times), end="")
     print(f"  {'Everything':<20}{total:>7.0f} s   {cost}\n")
-    print(
-        f"  Chat      {endpoints.chat}\n  Login     {endpoints.admin_email}\n  Password  {endpoints.admin_password}"
-    )
+    print(f"  Chat      {endpoints.chat}\n  Login     {endpoints.admin_email}\n  Password  {endpoints.admin_password}")
     print(f"  API       {endpoints.api}\n  Keys, CA  {ENDPOINTS}\n")
     print("  From a laptop: ssh -L 8443:localhost:8443 root@this-machine, then open the same address there.")
     print(f"  The browser warns until it trusts the CA in {endpoints.ca}.")

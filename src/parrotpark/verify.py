@@ -36,9 +36,7 @@ def load(path: Path) -> Endpoints:
     return Endpoints(**json.loads(path.read_text()))
 
 
-def _request(
-    url: str, context: ssl.SSLContext, body: Mapping[str, Any] | None = None, key: str | None = None
-) -> bytes:
+def _request(url: str, context: ssl.SSLContext, body: Mapping[str, Any] | None = None, key: str | None = None) -> bytes:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, headers)  # noqa: S310 - the URL is our own endpoint
@@ -47,9 +45,7 @@ def _request(
             content: bytes = answer.read()
             return content
     except urllib.error.HTTPError as error:
-        raise CheckFailed(
-            f"{url} answered {error.code}: {error.read().decode(errors='replace')[:300]}"
-        ) from error
+        raise CheckFailed(f"{url} answered {error.code}: {error.read().decode(errors='replace')[:300]}") from error
     except OSError as error:
         raise CheckFailed(f"{url} does not answer: {error}") from error
 
