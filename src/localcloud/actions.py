@@ -1,0 +1,139 @@
+"""Actions: work that takes time, done in threads and stored before it begins.
+
+An action's work can be done again from its beginning: it reads what it needs from the store, and every call of the
+backend is idempotent. So a crash needs no more care than running the unfinished actions again, which `resume` does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from .backend import Backend, BackendError
+from .model import Action, Power, Reference
+from .store import State, Store
+from .work import Work
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 16
+_POWER: dict[Power, str] = {"running": "start_server", "off": "stop_server"}
+
+type Failure = tuple[str, str]  # code and message
+type Step = tuple[str, Sequence[Reference]]  # a command and the resources it works on
+
+
+class LockedError(Exception):
+    """A resource has an unfinished action already."""
+
+    def __init__(self, kind: str, id_: int, busy: Action) -> None:
+        super().__init__(f"{kind} {id_} is locked by the running action {busy.command} {busy.id}")
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def begin(state: State, project: str, *steps: Step, argument: int = 0) -> list[Action]:
+    """Store actions that are to run one after the other; raises LockedError where a resource is under work."""
+    for ref in {ref for _, refs in steps for ref in refs}:
+        if busy := state.busy(ref.type, ref.id):
+            raise LockedError(ref.type, ref.id, busy)
+    actions = [
+        Action(state.new_id(), project, command, tuple(refs), started=now(), argument=argument)
+        for command, refs in steps
+    ]
+    state.actions.update({action.id: action for action in actions})
+    return actions
+
+
+def done(state: State, project: str, command: str, *refs: Reference, error: Failure | None = None) -> Action:
+    """Store an action that needs no waiting, with how it ended."""
+    action = _ended(Action(state.new_id(), project, command, refs, started=now()), error)
+    state.actions[action.id] = action
+    return action
+
+
+def _ended(action: Action, error: Failure | None) -> Action:
+    return replace(action, status="error" if error else "success", error=error, finished=now())
+
+
+class Actions:
+    """Runs stored actions and writes down how they ended."""
+
+    def __init__(self, store: Store, backend: Backend) -> None:
+        self.work = Work(store, backend)
+        self._store = store
+        self._backend = backend
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="action")
+
+    def submit(self, actions: Sequence[Action]) -> None:
+        """Run the actions in order, in the background; when one fails, so do those after it."""
+        self._pool.submit(self._run_in_order, actions)
+
+    def run(self, action: Action) -> Action:
+        """Run one action here and now; return it finished."""
+        error: Failure | None = None
+        try:
+            self.work.do(action)
+        except BackendError as failure:
+            error = ("action_failed", str(failure))
+        except Exception:
+            _log.exception("action %s %s", action.command, action.id)
+            error = ("server_error", "the local cloud has a fault; its log says more")
+        return self._finish(action, error)
+
+    def power(self, server_id: int, wanted: Power) -> None:
+        """Start or stop a server of the local cloud's own accord, as after a reboot from inside.
+
+        Does nothing while the server is locked, nor once it is gone.
+        """
+        ref = Reference("server", server_id)
+        with self._store.change() as state:
+            server = state.servers.get(server_id)
+            if server is None or state.busy(ref.type, ref.id):
+                return
+            state.servers[server_id] = replace(server, wanted=wanted)
+            actions = begin(state, server.project, (_POWER[wanted], [ref]))
+        self.submit(actions)
+
+    def resume(self) -> None:
+        """Bring about again what was wanted when the program ended: filters, unfinished actions, power."""
+        try:
+            self.work.filter()
+        except BackendError:
+            _log.exception("the firewalls cannot be enforced; no server starts before they are")
+        state = self._store.state
+        jobs = {Reference("server", id_): list[Action]() for id_ in state.servers}
+        for action in state.actions.values():
+            if action.status == "running":
+                servers = [ref for ref in action.resources if ref.type == "server"]
+                jobs.setdefault((servers or action.resources)[0], []).append(action)
+        for ref, actions in jobs.items():
+            self._pool.submit(self._resume, ref, actions)
+
+    def _resume(self, ref: Reference, actions: Sequence[Action]) -> None:
+        self._run_in_order(actions)
+        server = self._store.state.servers.get(ref.id)
+        if server is not None and (server.wanted == "running" or server.id in self._backend.running()):
+            self.power(server.id, server.wanted)
+
+    def close(self) -> None:
+        """Wait for the work that runs; what waits stays stored, for `resume`."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _run_in_order(self, actions: Sequence[Action]) -> None:
+        failed: Action | None = None
+        for action in actions:
+            if failed:
+                self._finish(action, ("action_failed", f"{failed.command} failed before it"))
+            elif (finished := self.run(action)).error:
+                failed = finished
+
+    def _finish(self, action: Action, error: Failure | None) -> Action:
+        finished = _ended(action, error)
+        with self._store.change() as state:
+            state.actions[action.id] = finished
+        return finished

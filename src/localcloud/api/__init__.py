@@ -1,0 +1,182 @@
+"""The Hetzner Cloud API v1 as far as this deployment uses it. What it lacks it refuses with the API's own errors.
+
+Handlers are plain functions from `Call` to `Reply` and run in a thread each, so they may wait for the backend.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ..actions import Actions, LockedError
+from ..backend import Backend, BackendError
+from ..store import Store
+from . import actions, firewalls, images, offers, primary_ips, servers, ssh_keys, volumes
+from .call import Call, Handler, Json, Reply
+from .errors import ApiError, unauthorized
+
+type Routes = list[tuple[str, str, Handler]]  # method, path below /v1, handler
+type Endpoint = Callable[[Request], Awaitable[Response]]
+
+# Kinds of resources that this cloud has none of.
+_NONE = ("certificates", "floating_ips", "isos", "load_balancers", "networks", "placement_groups", "zones")
+
+_ROUTES: Routes = [
+    ("GET", "/actions", actions.list_by_id),
+    ("GET", "/actions/{id:int}", actions.get),
+    ("GET", "/locations", offers.locations),
+    ("GET", "/locations/{id:int}", offers.location),
+    ("GET", "/server_types", offers.server_types),
+    ("GET", "/server_types/{id:int}", offers.server_type),
+    ("GET", "/pricing", offers.pricing),
+    ("GET", "/datacenters", offers.datacenters),
+    ("GET", "/datacenters/{id:int}", offers.datacenters),
+    ("GET", "/servers", servers.list_all),
+    ("POST", "/servers", servers.create),
+    ("GET", "/servers/{id:int}", servers.get),
+    ("PUT", "/servers/{id:int}", servers.update),
+    ("DELETE", "/servers/{id:int}", servers.act("delete_server", "off", destroys=True)),
+    ("POST", "/servers/{id:int}/actions/poweron", servers.act("start_server", "running")),
+    ("POST", "/servers/{id:int}/actions/poweroff", servers.act("stop_server", "off")),
+    ("POST", "/servers/{id:int}/actions/shutdown", servers.act("shutdown_server", "off")),
+    ("POST", "/servers/{id:int}/actions/reboot", servers.act("reboot_server", "running")),
+    ("POST", "/servers/{id:int}/actions/reset", servers.act("reset_server", "running")),
+    ("POST", "/servers/{id:int}/actions/rebuild", servers.act("rebuild_server", "running", destroys=True)),
+    ("POST", "/servers/{id:int}/actions/create_image", servers.create_image),
+    ("POST", "/servers/{id:int}/actions/change_protection", servers.change_protection),
+    ("GET", "/ssh_keys", ssh_keys.list_all),
+    ("POST", "/ssh_keys", ssh_keys.create),
+    ("GET", "/ssh_keys/{id:int}", ssh_keys.get),
+    ("PUT", "/ssh_keys/{id:int}", ssh_keys.update),
+    ("DELETE", "/ssh_keys/{id:int}", ssh_keys.delete),
+    ("GET", "/firewalls", firewalls.list_all),
+    ("POST", "/firewalls", firewalls.create),
+    ("GET", "/firewalls/{id:int}", firewalls.get),
+    ("PUT", "/firewalls/{id:int}", firewalls.update),
+    ("DELETE", "/firewalls/{id:int}", firewalls.delete),
+    ("POST", "/firewalls/{id:int}/actions/set_rules", firewalls.set_rules),
+    ("POST", "/firewalls/{id:int}/actions/apply_to_resources", firewalls.apply_to_resources),
+    ("POST", "/firewalls/{id:int}/actions/remove_from_resources", firewalls.remove_from_resources),
+    ("GET", "/volumes", volumes.list_all),
+    ("POST", "/volumes", volumes.create),
+    ("GET", "/volumes/{id:int}", volumes.get),
+    ("PUT", "/volumes/{id:int}", volumes.update),
+    ("DELETE", "/volumes/{id:int}", volumes.delete),
+    ("POST", "/volumes/{id:int}/actions/attach", volumes.attach),
+    ("POST", "/volumes/{id:int}/actions/detach", volumes.detach),
+    ("POST", "/volumes/{id:int}/actions/resize", volumes.resize),
+    ("POST", "/volumes/{id:int}/actions/change_protection", volumes.change_protection),
+    ("GET", "/primary_ips", primary_ips.list_all),
+    ("POST", "/primary_ips", primary_ips.create),
+    ("GET", "/primary_ips/{id:int}", primary_ips.get),
+    ("PUT", "/primary_ips/{id:int}", primary_ips.update),
+    ("DELETE", "/primary_ips/{id:int}", primary_ips.delete),
+    ("POST", "/primary_ips/{id:int}/actions/assign", primary_ips.assign),
+    ("POST", "/primary_ips/{id:int}/actions/unassign", primary_ips.unassign),
+    ("POST", "/primary_ips/{id:int}/actions/change_protection", primary_ips.change_protection),
+    ("GET", "/images", images.list_all),
+    ("GET", "/images/{id:int}", images.get),
+    ("PUT", "/images/{id:int}", images.update),
+    ("DELETE", "/images/{id:int}", images.delete),
+    ("POST", "/images/{id:int}/actions/change_protection", images.change_protection),
+    *(("GET", f"/{key}", offers.none_of(key)) for key in _NONE),
+    *(
+        ("GET", path, handler)
+        for kind in ("server", "firewall", "volume", "primary_ip", "image")
+        for path, handler in (
+            (f"/{kind}s/actions", actions.of_type(kind)),
+            (f"/{kind}s/actions/{{action:int}}", actions.one_of_type(kind)),
+            (f"/{kind}s/{{id:int}}/actions", actions.of_resource(kind)),
+            (f"/{kind}s/{{id:int}}/actions/{{action:int}}", actions.one_of_resource(kind)),
+        )
+    ),
+]
+
+
+def create_app(store: Store, backend: Backend, tokens: Mapping[str, str]) -> Starlette:
+    """The API for the projects that `tokens` maps secrets to; while it starts, it resumes what a crash cut off.
+
+    `app.state.actions` are its `Actions`, for whoever watches the machines beside it.
+    """
+    runner = Actions(store, backend)
+
+    def endpoint(handler: Handler) -> Endpoint:
+        async def answer(request: Request) -> Response:
+            project = _project(request, tokens)
+            call = Call(
+                method=request.method,
+                project=project,
+                ids=request.path_params,
+                query=request.query_params,
+                body=_object(await request.body()),
+                store=store,
+                backend=backend,
+                actions=runner,
+            )
+            status, body = await run_in_threadpool(_answer, handler, call)
+            return Response(status_code=status) if body is None else JSONResponse(body, status)
+
+        return answer
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await run_in_threadpool(runner.resume)
+        yield
+        await run_in_threadpool(runner.close)
+
+    app = Starlette(
+        routes=[Route(f"/v1{path}", endpoint(handler), methods=[method]) for method, path, handler in _ROUTES],
+        exception_handlers={ApiError: _envelope, HTTPException: _unrouted},
+        lifespan=lifespan,
+    )
+    app.state.actions = runner
+    return app
+
+
+def _project(request: Request, tokens: Mapping[str, str]) -> str:
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    for token, project in tokens.items():
+        if scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), secret.encode()):
+            return project
+    raise unauthorized()
+
+
+def _object(body: bytes) -> Json:
+    try:
+        value = json.loads(body or b"{}")
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ApiError(400, "json_error", "the body is not a JSON object")
+    return value
+
+
+def _answer(handler: Handler, call: Call) -> Reply:
+    try:
+        return handler(call)
+    except LockedError as error:
+        raise ApiError(423, "locked", str(error)) from None
+    except BackendError as error:
+        raise ApiError(503, "unavailable", str(error)) from error
+
+
+def _envelope(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.body, error.status)
+
+
+def _unrouted(request: Request, error: Exception) -> Response:
+    """Paths and methods that are not in the table of routes."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return _envelope(request, ApiError(405, "method_not_allowed", f"{request.method} is not offered here"))
+    return _envelope(request, ApiError(404, "not_found", f"{request.url.path} is not offered here"))

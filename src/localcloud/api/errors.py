@@ -1,0 +1,46 @@
+"""The API's error envelope, and one constructor for each of its errors that the local cloud answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+class ApiError(Exception):
+    """An answer `{"error": {"code", "message", "details"}}` with its HTTP status."""
+
+    def __init__(self, status: int, code: str, message: str, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"code": code, "message": message, "details": details}}
+
+
+def unauthorized() -> ApiError:
+    return ApiError(401, "unauthorized", "unable to authenticate")
+
+
+def not_found(what: str) -> ApiError:
+    return ApiError(404, "not_found", f"{what} not found")
+
+
+def invalid(field: str, *messages: str) -> ApiError:
+    return invalid_fields({field: messages})
+
+
+def invalid_fields(fields: Mapping[str, Sequence[str]]) -> ApiError:
+    names = ", ".join(f"'{name}'" for name in fields)
+    problems = "; ".join(message for messages in fields.values() for message in messages)
+    details = {"fields": [{"name": name, "messages": list(messages)} for name, messages in fields.items()]}
+    return ApiError(422, "invalid_input", f"invalid input in field {names}: {problems}", details)
+
+
+def not_unique(field: str, message: str) -> ApiError:
+    return ApiError(409, "uniqueness_error", message, {"fields": [{"name": field}]})
+
+
+def protected(what: str) -> ApiError:
+    return ApiError(409, "protected", f"{what} is protected against this: switch the protection off first")
+
+
+def refused(code: str, message: str, status: int = 422) -> ApiError:
+    """An error code that belongs to one operation, as the API's reference lists it there."""
+    return ApiError(status, code, message)

@@ -1,0 +1,78 @@
+"""Images: the system images that the backend holds, and the project's snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .. import catalogue
+from ..actions import done
+from ..catalogue import SystemImage
+from ..model import Image, Reference
+from . import views
+from .call import Call, Json, Reply
+from .errors import protected
+
+
+@dataclass(frozen=True, slots=True)
+class Bootable:
+    """An image that a server can be made from; `name` is the backend's."""
+
+    id: int
+    name: str
+
+
+def bootable(call: Call) -> list[Bootable]:
+    snapshots = [image for image in call.all_own(call.state.images) if image.size_bytes is not None]
+    return [
+        *(Bootable(image.id, image.name) for image in _system(call)),
+        *(Bootable(image.id, image.backend_name) for image in snapshots),
+    ]
+
+
+def _system(call: Call) -> Sequence[SystemImage]:
+    held = call.backend.images()
+    return [image for image in catalogue.SYSTEM_IMAGES if image.name in held]
+
+
+def _view(image: SystemImage | Image) -> Json:
+    return views.system_image(image) if isinstance(image, SystemImage) else views.snapshot(image)
+
+
+def list_all(call: Call) -> Reply:
+    images: list[SystemImage | Image] = [*_system(call), *call.all_own(call.state.images)]
+    return call.listing("images", images, _view)
+
+
+def get(call: Call) -> Reply:
+    for image in _system(call):
+        if image.id == call.id:
+            return 200, {"image": _view(image)}
+    return 200, {"image": _view(call.own(call.state.images))}
+
+
+def update(call: Call) -> Reply:
+    with call.store.change() as state:
+        image = call.own(state.images)
+        description = call.text("description", image.name)
+        state.images[image.id] = replace(image, name=description, labels=call.labels(image.labels))
+    return get(call)
+
+
+def delete(call: Call) -> Reply:
+    image = call.own(call.state.images)
+    if image.protected:
+        raise protected(f"image {image.id}")
+    call.refuse_if_locked("image", image.id)
+    call.backend.delete_image(image.backend_name)
+    with call.store.change() as state:
+        state.images.pop(image.id, None)
+    return 204, None
+
+
+def change_protection(call: Call) -> Reply:
+    with call.store.change() as state:
+        image = call.own(state.images)
+        state.images[image.id] = replace(image, protected=call.flag("delete", image.protected))
+        action = done(state, call.project, "change_protection", Reference("image", image.id))
+    return 201, {"action": views.action(action)}

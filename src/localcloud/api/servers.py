@@ -1,0 +1,186 @@
+"""Servers: create, change, delete, and the actions on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from .. import catalogue
+from ..actions import Step, begin, done, now
+from ..catalogue import Location, ServerType
+from ..model import Image, Power, PrimaryIp, Reference, Server
+from ..store import State
+from . import views
+from .call import Call, Handler, Json, Reply, chosen
+from .errors import invalid, protected, refused
+from .images import bootable
+from .primary_ips import new_primary_ip
+
+_HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*"
+_HOSTNAME_LENGTH = 253
+
+
+def _view(call: Call) -> Callable[[Server], Json]:
+    running = call.backend.running()
+    state, enforced = call.state, call.actions.work.filtered
+    return lambda server: views.server(state, server, running, enforced)
+
+
+def list_all(call: Call) -> Reply:
+    return call.listing("servers", call.all_own(call.state.servers), _view(call))
+
+
+def get(call: Call) -> Reply:
+    return 200, {"server": _view(call)(call.own(call.state.servers))}
+
+
+def update(call: Call) -> Reply:
+    with call.store.change() as state:
+        server = call.own(state.servers)
+        name = call.text("name", server.name, pattern=_HOSTNAME, at_most=_HOSTNAME_LENGTH)
+        call.unique(state.servers, name, but=server.id)
+        state.servers[server.id] = replace(server, name=name, labels=call.labels(server.labels))
+    if call.state.servers[server.id].labels != server.labels:
+        call.actions.work.filter()  # a label selector matches it now, or no longer
+    return get(call)
+
+
+def create(call: Call) -> Reply:
+    """Check everything first: a refused server leaves no trace."""
+    _refuse_what_is_missing(call)
+    name = call.text("name", pattern=_HOSTNAME, at_most=_HOSTNAME_LENGTH)
+    kind = chosen(catalogue.SERVER_TYPES, call.body.get("server_type"), "server_type")
+    image = chosen(bootable(call), call.body.get("image"), "image")
+    starts = call.flag("start_after_create", True)
+    with call.store.change() as state:
+        call.unique(state.servers, name)
+        keys = [chosen(call.all_own(state.ssh_keys), key, "ssh_key") for key in call.sequence("ssh_keys")]
+        volumes = [call.own(state.volumes, id_) for id_ in call.sequence("volumes")]
+        if taken := [volume.id for volume in volumes if volume.server is not None]:
+            raise refused("volume_already_attached", f"volume {taken[0]} is attached to a server already")
+        address = _free_primary_ip(call, state)
+        place = _place(call, kind, {each.location for each in (*volumes, address) if each})
+        address = address or new_primary_ip(state, call.project, place.name)
+        server = Server(
+            id=state.new_id(),
+            project=call.project,
+            name=name,
+            created=now(),
+            labels=call.labels(),
+            server_type=kind.name,
+            location=place.name,
+            image=image.name,
+            user_data=call.text("user_data", ""),
+            ssh_public_keys=tuple(key.public_key for key in keys),
+            primary_ip=address.id,
+            wanted="running" if starts else "off",
+        )
+        state.servers[server.id] = server
+        for entry in call.sequence("firewalls"):
+            firewall = call.own(state.firewalls, entry.get("firewall") if isinstance(entry, dict) else None)
+            state.firewalls[firewall.id] = replace(firewall, servers=(*firewall.servers, server.id))
+        ref = Reference("server", server.id)
+        steps: list[Step] = [("create_server", [ref])]
+        steps += [("attach_volume", [ref, Reference("volume", volume.id)]) for volume in volumes]
+        steps += [("start_server", [ref])] if starts else []
+        actions = begin(state, call.project, *steps)
+    reply = _view(call)(server)
+    call.actions.submit(actions)
+    return 201, {
+        "server": reply,
+        "action": views.action(actions[0]),
+        "next_actions": [views.action(action) for action in actions[1:]],
+        "root_password": None,  # nobody logs in by password
+    }
+
+
+def _refuse_what_is_missing(call: Call) -> None:
+    for field in ("networks", "placement_group", "datacenter"):
+        if call.body.get(field):
+            raise invalid(field, "is not offered here")
+    if call.flag("automount", False):
+        raise invalid("automount", "is not offered here: mount the volume by its linux_device")
+    public_net = call.body.get("public_net") or {}
+    if not isinstance(public_net, dict) or public_net.get("enable_ipv4") is False or public_net.get("ipv6"):
+        raise invalid("public_net", "every server here has a public IPv4 address and no other")
+
+
+def _free_primary_ip(call: Call, state: State) -> PrimaryIp | None:
+    wanted = (call.body.get("public_net") or {}).get("ipv4")
+    if wanted is None:
+        return None
+    address = call.own(state.primary_ips, wanted)
+    if state.server_at(address.ip):
+        raise refused("primary_ip_assigned", f"primary IP {address.ip} is assigned to a server already")
+    return address
+
+
+def _place(call: Call, kind: ServerType, required: set[str]) -> Location:
+    """The location that is asked for, else the one where its parts are, else the first that has the type."""
+    wanted = call.body.get("location") or min(required, default=kind.locations[0])
+    place = chosen(catalogue.LOCATIONS, wanted, "location")
+    if place.name not in kind.locations:
+        raise invalid("location", "unsupported location for server type")
+    if required - {place.name}:
+        raise invalid("location", "volumes, primary IP and server are not in the same location")
+    return place
+
+
+def act(command: str, wanted: Power | None = None, *, destroys: bool = False) -> Handler:
+    """A handler that stores what is wanted of the server and has the command run."""
+
+    def handler(call: Call) -> Reply:
+        with call.store.change() as state:
+            server = call.own(state.servers)
+            if destroys and server.protected:
+                raise protected(f"server {server.name}")
+            if wanted == "running" and server.primary_ip is None:
+                raise refused("server_without_address", f"server {server.name} has no primary IP: assign one first")
+            actions = begin(state, call.project, (command, [Reference("server", server.id)]))
+            state.servers[server.id] = _rebuilt(call, server) if command == "rebuild_server" else server
+            if wanted:
+                state.servers[server.id] = replace(state.servers[server.id], wanted=wanted)
+        reply = {"action": views.action(actions[0])}
+        call.actions.submit(actions)
+        return (200 if call.method == "DELETE" else 201), reply
+
+    return handler
+
+
+def _rebuilt(call: Call, server: Server) -> Server:
+    image = chosen(bootable(call), call.body.get("image"), "image")
+    return replace(server, image=image.name, user_data=call.text("user_data", server.user_data))
+
+
+def create_image(call: Call) -> Reply:
+    if call.text("type", "snapshot") != "snapshot":
+        raise invalid("type", "only snapshots are offered here")
+    with call.store.change() as state:
+        server = call.own(state.servers)
+        image = Image(
+            id=state.new_id(),
+            project=call.project,
+            name=call.text("description", server.name),
+            created=now(),
+            labels=call.labels(),
+            server_id=server.id,
+            server_name=server.name,
+            disk_gb=catalogue.server_type(server.server_type).disk_gb,
+        )
+        steps: Step = ("create_image", [Reference("server", server.id), Reference("image", image.id)])
+        actions = begin(state, call.project, steps)
+        state.images[image.id] = image
+    call.actions.submit(actions)
+    return 201, {"image": views.snapshot(image), "action": views.action(actions[0])}
+
+
+def change_protection(call: Call) -> Reply:
+    with call.store.change() as state:
+        server = call.own(state.servers)
+        wanted = call.flag("delete", server.protected)
+        if wanted != call.flag("rebuild", server.protected):
+            raise invalid("rebuild", "delete and rebuild protection have to be the same")
+        state.servers[server.id] = replace(server, protected=wanted)
+        action = done(state, call.project, "change_protection", Reference("server", server.id))
+    return 201, {"action": views.action(action)}

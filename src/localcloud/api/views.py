@@ -1,0 +1,274 @@
+"""How each record looks on the wire: every field the official clients insist on, and nothing that is not so."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from decimal import Decimal
+
+from .. import catalogue
+from ..catalogue import Location, ServerType, SystemImage
+from ..model import Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
+from ..store import State
+from ..work import PacketFilter, packet_filter
+from .call import Json
+
+GB = 10**9
+_EPOCH = "2025-08-13T00:00:00+00:00"  # what never changes was always there
+
+_STATUS_UNDER = {
+    "create_server": "initializing",
+    "start_server": "starting",
+    "reboot_server": "starting",
+    "reset_server": "starting",
+    "stop_server": "stopping",
+    "shutdown_server": "stopping",
+    "rebuild_server": "rebuilding",
+    "delete_server": "deleting",
+}
+
+
+def action(record: Action) -> Json:
+    return {
+        "id": record.id,
+        "command": record.command,
+        "status": record.status,
+        "progress": 0 if record.status == "running" else 100,
+        "started": record.started,
+        "finished": record.finished,
+        "resources": [asdict(ref) for ref in record.resources],
+        "error": None if record.error is None else dict(zip(("code", "message"), record.error, strict=True)),
+    }
+
+
+def location(record: Location) -> Json:
+    return asdict(record)
+
+
+def price(net: Decimal) -> Json:
+    return {"net": f"{net:.10f}", "gross": f"{net * (100 + catalogue.VAT_PERCENT) / 100:.10f}"}
+
+
+def pricing() -> Json:
+    places = [place.name for place in catalogue.LOCATIONS]
+    hourly = catalogue.PRIMARY_IP_HOURLY
+    ip = {"price_hourly": price(hourly), "price_monthly": price(hourly * catalogue.HOURS_A_MONTH)}
+    return {
+        "currency": "EUR",
+        "vat_rate": f"{catalogue.VAT_PERCENT:.10f}",
+        "server_types": [
+            {"id": kind.id, "name": kind.name, "prices": server_type_prices(kind)} for kind in catalogue.SERVER_TYPES
+        ],
+        "primary_ips": [{"type": "ipv4", "prices": [{"location": place, **ip} for place in places]}],
+        "volume": {"price_per_gb_month": price(catalogue.VOLUME_GB_MONTH)},
+        "image": {"price_per_gb_month": price(catalogue.IMAGE_GB_MONTH)},
+        "server_backup": {"percentage": f"{Decimal(0):.10f}"},
+        "floating_ips": [],
+        "load_balancer_types": [],
+    }
+
+
+def server_type_prices(record: ServerType) -> list[Json]:
+    return [
+        {
+            "location": name,
+            "price_hourly": price(record.hourly),
+            "price_monthly": price(record.hourly * catalogue.HOURS_A_MONTH),
+            "included_traffic": catalogue.INCLUDED_TRAFFIC,
+            "price_per_tb_traffic": price(catalogue.TRAFFIC_TB),
+        }
+        for name in record.locations
+    ]
+
+
+def server_type(record: ServerType) -> Json:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "description": record.description,
+        "category": record.category,
+        "cores": record.cores,
+        "memory": record.memory_gb,
+        "disk": record.disk_gb,
+        "storage_type": "local",
+        "cpu_type": record.cpu_type,
+        "architecture": "x86",
+        "deprecated": False,
+        "deprecation": None,
+        "locations": [
+            {"id": place.id, "name": place.name, "deprecation": None, "available": True, "recommended": True}
+            for place in catalogue.LOCATIONS
+            if place.name in record.locations
+        ],
+        "prices": server_type_prices(record),
+    }
+
+
+def system_image(record: SystemImage) -> Json:
+    return _image(
+        id=record.id,
+        type="system",
+        status="available",
+        name=record.name,
+        description=record.description,
+        os_flavor=record.os_flavor,
+        os_version=record.os_version,
+        rapid_deploy=True,
+    )
+
+
+def snapshot(record: Image) -> Json:
+    return _image(
+        id=record.id,
+        type="snapshot",
+        status="creating" if record.size_bytes is None else "available",
+        description=record.name,
+        image_size=None if record.size_bytes is None else round(record.size_bytes / GB, 3),
+        disk_size=record.disk_gb,
+        created=record.created,
+        created_from={"id": record.server_id, "name": record.server_name},
+        protection={"delete": record.protected},
+        labels=dict(record.labels),
+    )
+
+
+def _image(**fields: object) -> Json:
+    return {
+        "name": None,
+        "image_size": None,
+        "disk_size": 5,
+        "created": _EPOCH,
+        "created_from": None,
+        "bound_to": None,
+        "os_flavor": "unknown",
+        "os_version": None,
+        "rapid_deploy": False,
+        "protection": {"delete": False},
+        "deprecated": None,
+        "deprecation": None,
+        "deleted": None,
+        "labels": {},
+        "architecture": "x86",
+        **fields,
+    }
+
+
+def image_of(state: State, name: str) -> Json | None:
+    """The image by the name the backend knows it by; None once a snapshot is deleted."""
+    for record in catalogue.SYSTEM_IMAGES:
+        if record.name == name:
+            return system_image(record)
+    saved = state.images.get(int(name.removeprefix("snapshot-")))
+    return snapshot(saved) if saved else None
+
+
+def server_status(state: State, record: Server, running: frozenset[int]) -> str:
+    busy = state.busy("server", record.id)
+    return _STATUS_UNDER.get(busy.command if busy else "") or ("running" if record.id in running else "off")
+
+
+def server(state: State, record: Server, running: frozenset[int], enforced: PacketFilter) -> Json:
+    kind = catalogue.server_type(record.server_type)
+    address = state.address(record)
+    applied = address is not None and enforced.get(address) == packet_filter(state)[address]
+    return {
+        "id": record.id,
+        "name": record.name,
+        "status": server_status(state, record, running),
+        "created": record.created,
+        "public_net": {
+            "ipv4": None
+            if address is None
+            else {"id": record.primary_ip, "ip": address, "blocked": False, "dns_ptr": ""},
+            "ipv6": None,  # the bridge carries IPv4 only
+            "floating_ips": [],
+            "firewalls": [
+                {"id": each.id, "status": "applied" if applied else "pending"} for each in state.firewalls_of(record)
+            ],
+        },
+        "private_net": [],
+        "server_type": server_type(kind),
+        "location": location(catalogue.location(record.location)),
+        "image": image_of(state, record.image),
+        "iso": None,
+        "rescue_enabled": False,
+        "locked": state.busy("server", record.id) is not None,
+        "backup_window": None,
+        "outgoing_traffic": None,
+        "ingoing_traffic": None,
+        "included_traffic": catalogue.INCLUDED_TRAFFIC,
+        "protection": {"delete": record.protected, "rebuild": record.protected},
+        "labels": dict(record.labels),
+        "volumes": state.volumes_of(record.id),
+        "load_balancers": [],
+        "primary_disk_size": kind.disk_gb,
+        "placement_group": None,
+    }
+
+
+def ssh_key(record: SshKey) -> Json:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "fingerprint": record.fingerprint,
+        "public_key": record.public_key,
+        "labels": dict(record.labels),
+        "created": record.created,
+    }
+
+
+def firewall(state: State, record: Firewall) -> Json:
+    servers = [{"type": "server", "server": {"id": id_}} for id_ in record.servers]
+    selectors = [
+        {
+            "type": "label_selector",
+            "label_selector": {"selector": text},
+            "applied_to_resources": [
+                {"type": "server", "server": {"id": each.id}} for each in state.selected(record.project, text)
+            ],
+        }
+        for text in record.selectors
+    ]
+    return {
+        "id": record.id,
+        "name": record.name,
+        "labels": dict(record.labels),
+        "created": record.created,
+        "rules": [asdict(rule) for rule in record.rules],
+        "applied_to": [*servers, *selectors],
+    }
+
+
+def volume(state: State, record: Volume) -> Json:
+    busy = state.busy("volume", record.id)
+    return {
+        "id": record.id,
+        "name": record.name,
+        "created": record.created,
+        "server": record.server,
+        "location": location(catalogue.location(record.location)),
+        "size": record.size,
+        "linux_device": f"/dev/disk/by-id/scsi-0HC_Volume_{record.id}",
+        "protection": {"delete": record.protected},
+        "labels": dict(record.labels),
+        "status": "creating" if busy and busy.command == "create_volume" else "available",
+        "format": record.format,
+    }
+
+
+def primary_ip(state: State, record: PrimaryIp) -> Json:
+    owner = state.server_at(record.ip)
+    return {
+        "id": record.id,
+        "name": record.name,
+        "type": "ipv4",
+        "ip": record.ip,
+        "assignee_type": "server",
+        "assignee_id": owner.id if owner else None,
+        "auto_delete": record.auto_delete,
+        "blocked": False,
+        "dns_ptr": [],
+        "location": location(catalogue.location(record.location)),
+        "labels": dict(record.labels),
+        "protection": {"delete": record.protected},
+        "created": record.created,
+    }
