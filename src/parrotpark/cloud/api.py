@@ -1,0 +1,84 @@
+"""The seam between Parrotpark and any cloud: what we ask of it, and the plain data that travels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server may be created, and as what type."""
+
+    location: str
+    server_type: str
+
+    def __str__(self) -> str:
+        return f"{self.server_type} in {self.location}"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A place together with who sells it and for how much."""
+
+    provider: str
+    place: Place
+    price_per_hour: Decimal  # EUR, net
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server as the provider lists it."""
+
+    id: str
+    name: str
+    status: str
+    provider: str
+    location: str
+    server_type: str
+    image: str | None  # None when its image is gone
+    ipv4: str | None
+    ipv6: str | None
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """A server to be made."""
+
+    name: str
+    place: Place
+    image: str
+    labels: Mapping[str, str]
+    ssh_keys: tuple[str, ...] = ()
+    firewalls: tuple[str, ...] = ()
+    user_data: str = ""
+
+
+class Cloud(Protocol):
+    """One project of one provider. Every method may raise any `CloudError`."""
+
+    @property
+    def provider(self) -> str:
+        """The provider's name, as in an offer."""
+
+    def offers(self) -> Sequence[Offer]:
+        """List what can be bought now."""
+
+    def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
+        """List the servers that carry all these labels; None stands for any value."""
+
+    def create(self, spec: ServerSpec) -> Server:
+        """Make the server and return once it runs.
+
+        Repeating the call is harmless: a server of this name with these very labels is returned as it is. A server
+        that could not be brought up is deleted before the error is raised, so that nothing bills unseen.
+        """
+
+    def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
+        """Replace all labels of the server."""
+
+    def delete(self, server: Server) -> None:
+        """Delete the server and return once it is gone; one that is gone already is fine."""

@@ -1,0 +1,39 @@
+"""What can go wrong with a cloud, as types: callers choose by type, people read the one line of the message."""
+
+from __future__ import annotations
+
+
+class CloudError(Exception):
+    """Base of all cloud errors; the message is one line that says what to do."""
+
+
+class AuthFailed(CloudError):
+    """The credential is missing, wrong or may not do this."""
+
+
+class OutOfCapacity(CloudError):
+    """The cloud has no machine of this kind left there now; another offer may work."""
+
+
+class QuotaExceeded(CloudError):
+    """The project's own limit is reached; only a person can raise it."""
+
+
+class RateLimited(CloudError):
+    """Too many calls in the last hour."""
+
+
+class NotFound(CloudError):
+    """The thing is not there (any more)."""
+
+
+class InvalidRequest(CloudError):
+    """The request itself is wrong; repeating it is useless."""
+
+
+class Transient(CloudError):
+    """A passing trouble; the same call may work soon."""
+
+
+class Unreachable(Transient):
+    """Nothing answers at the endpoint: the cloud is not there (yet)."""
