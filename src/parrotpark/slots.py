@@ -1,0 +1,79 @@
+"""Slots: the permanent places that GPU hosts step into, and the document that makes a host step into one."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+NAME = "gpu-{}"
+LISTEN_PORT = 51820
+KEEPALIVE = 25  # seconds; short enough for the NAT tables of common routers
+
+
+class SlotError(ValueError):
+    """Slots do not fit the network; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place with a permanent name and overlay address."""
+
+    name: str
+    address: str
+
+
+def slots(count: int, network: str, first: int = 11) -> tuple[Slot, ...]:
+    """Lay out `count` slots in the overlay `network` (CIDR), from its `first` address on.
+
+    Raises:
+        SlotError: the network is none, or too small.
+    """
+    try:
+        overlay = ipaddress.ip_network(network)
+    except ValueError as error:
+        raise SlotError(f"the overlay network {network!r} is not a network: {error}") from error
+    if count < 0 or first < 1:
+        raise SlotError("the number of slots must be 0 or more, and the first address 1 or more")
+    # The last address of an IPv4 network is its broadcast address.
+    if first + count > overlay.num_addresses - 1:
+        raise SlotError(f"{count} slots from address {first} on do not fit into {overlay}")
+    return tuple(Slot(NAME.format(n), str(overlay[first + n - 1])) for n in range(1, count + 1))
+
+
+def slot_document(
+    slot: Slot,
+    *,
+    network: str,
+    wireguard_private_key: str,
+    peer_public_key: str,
+    peer_endpoint: str,
+    allowed_ips: list[str],
+    ssh_host_key: str,
+    vllm_api_key: str,
+    lease_until: int,
+    listen_port: int = LISTEN_PORT,
+    keepalive: int = KEEPALIVE,
+) -> dict[str, object]:
+    """Build what `parrotpark-join` reads: the whole identity of the GPU host in `slot`, secrets included.
+
+    `network` gives the overlay address its prefix; `lease_until` is epoch seconds.
+    """
+    prefix = ipaddress.ip_network(network).prefixlen
+    return {
+        "slot": slot.name,
+        "hostname": slot.name,
+        "wireguard": {
+            "private_key": wireguard_private_key,
+            "address": f"{slot.address}/{prefix}",
+            "listen_port": listen_port,
+            "peer": {
+                "public_key": peer_public_key,
+                "endpoint": peer_endpoint,
+                "allowed_ips": list(allowed_ips),
+                "keepalive": keepalive,
+            },
+        },
+        "ssh_host_ed25519_key": ssh_host_key,
+        "credentials": {"vllm_api_key": vllm_api_key},
+        "lease": {"until": lease_until},
+    }
