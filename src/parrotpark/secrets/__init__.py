@@ -1,0 +1,1 @@
+"""Secrets: tracked names, untracked values, made once and kept in one vault file."""
