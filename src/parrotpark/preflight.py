@@ -1,0 +1,95 @@
+"""Judges what people wrote into an inventory before anything is touched: names in the wrong place, unknown names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+PREFIX = "parrotpark_"
+WIRING = "playbooks/group_vars/all/wiring.yml"
+_VARIABLE_FOLDERS = ("group_vars", "host_vars")
+_VARIABLE_SUFFIXES = frozenset({"", ".yml", ".yaml", ".json"})
+
+type Options = Mapping[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A variable that people set, and where they did."""
+
+    name: str
+    place: str
+
+
+def variable_files(inventory: Path) -> Iterator[Path]:
+    """List the files of group and host variables that Ansible reads for an inventory (a folder, or a file in one)."""
+    folder = inventory if inventory.is_dir() else inventory.parent
+    for name in _VARIABLE_FOLDERS:
+        for path in sorted((folder / name).rglob("*")):
+            relative = path.relative_to(folder)
+            hidden = any(part.startswith(".") or part.endswith("~") for part in relative.parts)
+            if path.is_file() and path.suffix in _VARIABLE_SUFFIXES and not hidden:
+                yield path
+
+
+def options_of(specification: object) -> Options:
+    """Return the options of all entry points of a file in the format of `meta/argument_specs.yml`."""
+    options: dict[str, Mapping[str, object]] = {}
+    entry_points = specification.get("argument_specs", {}) if isinstance(specification, Mapping) else {}
+    for entry_point in entry_points.values():
+        options.update(entry_point.get("options") or {})
+    return options
+
+
+def misplaced(settings: Iterable[Setting], owners: Mapping[str, str]) -> list[str]:
+    """Refuse role variables (`owners` says whose) in an inventory: wiring would silently win over them."""
+    return [
+        f"{setting.name} in {setting.place} is a variable of the role {owners[setting.name]}, and {WIRING} would "
+        f"silently win over it: set a {PREFIX}… input instead, or wire it there"
+        for setting in settings
+        if setting.name in owners
+    ]
+
+
+def unknown(settings: Iterable[Setting], schema: Options) -> list[str]:
+    """Refuse names that look like inputs, but are none."""
+    problems = []
+    for setting in settings:
+        if setting.name.startswith(PREFIX) and setting.name not in schema:
+            near = get_close_matches(setting.name, schema, n=1)
+            hint = f"did you mean {near[0]}?" if near else "docs/inputs.md has all inputs"
+            problems.append(f"{setting.name} in {setting.place} is no input: {hint}")
+    return problems
+
+
+def missing(given: Mapping[str, object], schema: Options, place: str) -> list[str]:
+    """Name the required inputs that nobody gave, with their descriptions; `place` is where they belong."""
+    return [
+        f"{name} is missing from {place}: {description(option)}"
+        for name, option in schema.items()
+        if option.get("required") is True and given.get(name) is None
+    ]
+
+
+def mistyped_texts(given: Mapping[str, object], schema: Options) -> list[str]:
+    """Refuse lists, mappings and booleans where a text belongs: Ansible would make texts of them that nobody meant."""
+    return [
+        f"{name} must be a text, not {_kind(given[name])}: {description(option)}"
+        for name, option in schema.items()
+        if option.get("type", "str") in ("str", "path") and isinstance(given.get(name), bool | dict | list)
+    ]
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return "a mapping" if isinstance(value, Mapping) else "a list"
+
+
+def description(option: Mapping[str, object]) -> str:
+    """Return the description of an option as one line."""
+    text = option.get("description", "")
+    lines: Sequence[object] = text if isinstance(text, list) else [text]
+    return " ".join(str(line).strip() for line in lines)
