@@ -1,0 +1,185 @@
+"""Command line of the local cloud."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from localcloud import daemon, doctor, images, podman, registry, roots, teardown
+from localcloud.backend import BackendError
+from localcloud.machines import PodmanBackend
+from localcloud.paths import API_PORT, BRIDGE, LOGS, STATE
+from localcloud.store import Store
+
+LOG = LOGS / "daemon.log"
+COMMAND_LOCK = Path("/run/lock/parrotpark")
+START_SECONDS = 60.0
+
+
+def say(line: str) -> None:
+    """Tell the user how far it is."""
+    print(line, flush=True)
+
+
+def start() -> None:
+    """Start the local cloud, or adopt the one that runs; machines that ran when it ended run again."""
+    own, found = daemon.Owner.this(), daemon.owner()
+    if found is not None and found.checkout != own.checkout:
+        say(f"adopted the local cloud that runs from {found.checkout} (process {found.pid})")
+        return
+    if found is not None and found.code == own.code:
+        say(f"the local cloud runs (process {found.pid})")
+        return
+    podman.configure()
+    images.ensure("debian-13", say)
+    registry.ensure_image(say)
+    if found is not None:
+        say("the program changed: starting it anew, the machines run on")
+        teardown.stop_daemon()
+    _launch()
+    say(f"the local cloud answers on http://127.0.0.1:{API_PORT}/v1")
+
+
+def _launch() -> None:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with LOG.open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "localcloud", "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        )
+    token = next(iter(daemon.tokens()))
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(token):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BackendError(f"the local cloud did not start: {LOG.read_text().strip().splitlines()[-1]}")
+        time.sleep(0.1)
+
+
+def _answers(token: str) -> bool:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{API_PORT}/v1/locations", headers={"Authorization": f"Bearer {token}"}
+    )
+    with suppress(urllib.error.URLError), urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310
+        return bool(reply.status == 200)
+    return False
+
+
+def stop() -> None:
+    """Shut the machines down in order and end the local cloud; data stays."""
+    say("shutting the machines down")
+    teardown.stop(force=False)
+    say(f"stopped; the data stays in {STATE}")
+
+
+def down(*, confirmed: bool) -> None:
+    """Delete the local cloud with all its machines and data."""
+    if not STATE.exists():
+        say("there is no local cloud on this machine")
+        return
+    say(f"This deletes {STATE} and all that runs from it:")
+    for line in _belongings():
+        say(f"  {line}")
+    if not confirmed and input("Delete all of it? [y/N] ").strip().lower() not in {"y", "yes"}:
+        say("nothing was deleted")
+        return
+    teardown.remove()
+    say("deleted; this machine is as it was before, but for the packages that were installed")
+
+
+def _belongings() -> list[str]:
+    state = Store(STATE).state
+    return [
+        *(f"server {server.name} ({server.project})" for server in state.servers.values()),
+        *(f"volume {volume.name} ({volume.size} GB)" for volume in state.volumes.values()),
+        *(f"image {name}" for name in roots.images()),
+        f"registry, tokens, log; network {BRIDGE}; {roots.size(STATE) / 2**30:.1f} GiB in all",
+    ]
+
+
+def status() -> None:
+    """Show what runs."""
+    found = daemon.owner()
+    say(f"local cloud: process {found.pid}, from {found.checkout}" if found else "local cloud: not running")
+    if not STATE.exists():
+        return
+    state, running = Store(STATE).state, PodmanBackend().running()
+    for server in state.servers.values():
+        power = "running" if server.id in running else "off"
+        labels = ",".join(f"{key}={value}" for key, value in server.labels.items())
+        say(f"  {server.project:6} {server.name:20} {state.address(server) or '-':12} {power:8} {labels}")
+
+
+def logs(*, follow: bool) -> None:
+    """Show the end of the log."""
+    if not LOG.exists():
+        raise BackendError("there is no log yet")
+    with suppress(KeyboardInterrupt):
+        subprocess.run(["tail", "--lines=200", *(["--follow=name"] if follow else []), LOG], check=False)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    with COMMAND_LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns an exit status."""
+    parser = argparse.ArgumentParser(prog="localcloud", description="A Hetzner-Cloud-compatible cloud on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("start", help="start it, or adopt the one that runs; make its image the first time")
+    commands.add_parser("stop", help="shut the machines down and end it; data stays")
+    commands.add_parser("down", help="delete it with all its machines and data").add_argument(
+        "--yes", action="store_true", help="do not ask"
+    )
+    commands.add_parser("status", help="show what runs")
+    commands.add_parser("logs", help="show the end of its log").add_argument(
+        "-f", "--follow", action="store_true", help="go on showing"
+    )
+    commands.add_parser("doctor", help="say whether this machine can carry it").add_argument(
+        "--json", action="store_true", help="findings as JSON"
+    )
+    commands.add_parser("serve", help="run it in the foreground")
+    options = parser.parse_args(argv)
+    if options.command == "doctor":
+        return doctor.main(["--json"] if options.json else [])
+    if os.geteuid() != 0:
+        print("the local cloud needs root: run this with sudo", file=sys.stderr)
+        return 1
+    run: dict[str, Callable[[], None]] = {
+        "start": start,
+        "stop": stop,
+        "down": lambda: down(confirmed=options.yes),
+        "status": status,
+        "logs": lambda: logs(follow=options.follow),
+        "serve": daemon.main,
+    }
+    try:
+        if options.command in {"start", "stop", "down"}:
+            with _one_at_a_time():
+                run[options.command]()
+        else:
+            run[options.command]()
+    except BackendError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

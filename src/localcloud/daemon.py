@@ -1,0 +1,130 @@
+"""The one process of the local cloud: API, metadata service, relays and supervisor.
+
+It holds a lock for as long as it lives, so that a host has one local cloud, from whatever checkout it was started.
+Machines do not depend on it: they run on when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import secrets
+import socket
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TextIO
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from localcloud import api, metadata, network
+from localcloud.backend import BackendError
+from localcloud.machines import PodmanBackend
+from localcloud.paths import API_PORT, GATEWAY, METADATA, STATE, TOKENS
+from localcloud.store import Store
+from localcloud.supervisor import Supervisor
+
+LOCK = STATE / "daemon.lock"
+PROJECTS = ("entry", "gpu")
+LOOPBACK = IPv4Address("127.0.0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who runs the local cloud of this host."""
+
+    pid: int
+    checkout: str
+    code: str  # a hash over the program
+
+    @classmethod
+    def this(cls) -> Owner:
+        """Describe this process."""
+        package = Path(__file__).parent
+        digest = hashlib.sha256()
+        for path in sorted(package.rglob("*")):
+            if path.suffix == ".py" or path.parent.name == "guest":
+                digest.update(path.read_bytes())
+        return cls(os.getpid(), str(package.parent.parent), digest.hexdigest())
+
+
+def owner() -> Owner | None:
+    """Tell who runs the local cloud now, if anybody does."""
+    try:
+        with LOCK.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return Owner(**json.loads(LOCK.read_text()))
+
+
+def _take_lock() -> TextIO:
+    file = LOCK.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BackendError("the local cloud runs already") from None
+    file.truncate(0)
+    json.dump(asdict(Owner.this()), file)
+    file.flush()
+    return file
+
+
+def tokens() -> dict[str, str]:
+    """Return the project of each token; tokens are made once."""
+    TOKENS.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = {}
+    for project in PROJECTS:
+        path = TOKENS / project
+        if not path.exists():
+            unfinished = TOKENS / f".{project}"
+            unfinished.touch(mode=0o600)
+            unfinished.write_text(secrets.token_hex(32))
+            unfinished.rename(path)
+        made[path.read_text()] = project
+    return made
+
+
+def _listen(address: IPv4Address, port: int) -> socket.socket:
+    try:
+        return socket.create_server((str(address), port))
+    except OSError as error:
+        raise BackendError(f"cannot listen on {address}:{port}: {error.strerror}") from error
+
+
+async def _serve() -> None:
+    backend = PodmanBackend()
+    network.ensure_bridge()
+    store = Store(STATE)
+    cloud = api.create_app(store, backend, tokens())
+    about_servers = metadata.create_app(store)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope.get("server")
+        await (about_servers if asked and asked[0] == str(METADATA) else cloud)(scope, receive, send)
+
+    sockets = [_listen(LOOPBACK, API_PORT), _listen(GATEWAY, API_PORT), _listen(METADATA, 80)]
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+    watch = asyncio.create_task(Supervisor(store, backend, cloud.state.actions).run())
+    try:
+        await server.serve(sockets)
+    finally:
+        watch.cancel()
+
+
+def main() -> None:
+    """Serve until told to end.
+
+    Raises:
+        BackendError: another local cloud runs, or an address is taken.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with _take_lock():
+        asyncio.run(_serve())

@@ -1,0 +1,97 @@
+"""The packet filter and address translation of all machines: one nftables table, replaced as a whole.
+
+Meaning of the rules, as Hetzner defines it: with a firewall applied nothing comes in but by rule; everything goes out,
+unless there is an outgoing rule: then nothing goes out but by rule. Answers always pass.
+
+The machines' "public" addresses are public on this host only: what comes from outside it does not reach them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, ip_network
+
+from localcloud.backend import Rule
+from localcloud.paths import METADATA, NETWORK
+from localcloud.process import run, succeeds
+
+TABLE = "parrotpark"
+
+
+def render(filters: Mapping[str, Sequence[Rule] | None]) -> str:
+    """Render the table for all machines, by IPv4 address."""
+    guarded = {ipv4: rules for ipv4, rules in sorted(filters.items()) if rules is not None}
+    outgoing = {ipv4: rules for ipv4, rules in guarded.items() if any(rule.direction == "out" for rule in rules)}
+    chains = [_chain("in", ipv4, rules) for ipv4, rules in guarded.items()]
+    chains += [_chain("out", ipv4, rules) for ipv4, rules in outgoing.items()]
+    into = _verdicts("daddr", "in", guarded)
+    out_of = _verdicts("saddr", "out", outgoing)
+    return f"""\
+table inet {TABLE}
+delete table inet {TABLE}
+table inet {TABLE} {{
+{"".join(chains)}
+  chain judge {{
+    ct state established,related accept
+{out_of}{into}  }}
+  chain from_machines {{
+    type filter hook prerouting priority -300
+    # Nobody speaks in another's name: the metadata service knows a machine by its address.
+    iifname "{TABLE}*" meta nfproto ipv6 drop
+    iifname "{TABLE}*" fib saddr . iif oif missing drop
+  }}
+  chain between {{
+    type filter hook forward priority -10
+    iifname != "{TABLE}*" ct state new oifname "{TABLE}*" drop
+    jump judge
+  }}
+  chain from_host {{
+    type filter hook output priority -10
+    oifname "{TABLE}*" jump judge
+  }}
+  chain to_host {{
+    type filter hook input priority -10
+    ip daddr {{ {METADATA}, {NETWORK} }} iifname != {{ "lo", "{TABLE}*" }} drop
+    ip daddr != {METADATA} iifname "{TABLE}*" jump judge
+  }}
+  chain translate {{
+    type nat hook postrouting priority 100
+    ip saddr {NETWORK} ip daddr != {NETWORK} masquerade
+  }}
+}}
+"""
+
+
+def apply(filters: Mapping[str, Sequence[Rule] | None]) -> None:
+    """Replace the table at once."""
+    run("nft", "-f", "-", stdin=render(filters))
+
+
+def remove() -> None:
+    """Remove the table."""
+    if succeeds("nft", "list", "table", "inet", TABLE):
+        run("nft", "delete", "table", "inet", TABLE)
+
+
+def _chain(direction: str, ipv4: str, rules: Sequence[Rule]) -> str:
+    lines = [line for rule in rules if rule.direction == direction for line in _matches(rule)]
+    body = "".join(f"    {line} return\n" for line in lines)
+    return f"  chain {_name(direction, ipv4)} {{\n{body}    drop\n  }}\n"
+
+
+def _matches(rule: Rule) -> list[str]:
+    networks = [network for network in map(ip_network, rule.networks) if isinstance(network, IPv4Network)]
+    end = "saddr" if rule.direction == "in" else "daddr"
+    what = f"ip protocol {rule.protocol}" if rule.port in (None, "any") else f"{rule.protocol} dport {rule.port}"
+    return [f"ip {end} {network} {what}" for network in networks]
+
+
+def _verdicts(end: str, direction: str, filters: Mapping[str, Sequence[Rule]]) -> str:
+    if not filters:
+        return ""
+    jumps = ", ".join(f"{ipv4} : jump {_name(direction, ipv4)}" for ipv4 in filters)
+    return f"    ip {end} vmap {{ {jumps} }}\n"
+
+
+def _name(direction: str, ipv4: str) -> str:
+    return f"{direction}_{ipv4.replace('.', '_')}"

@@ -1,0 +1,95 @@
+"""The system images that machines are made from; each is built here, from its distribution's own packages."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+from localcloud import roots
+from localcloud.process import run
+
+SUITES = {"debian-13": "trixie"}
+
+PACKAGES = (
+    "ca-certificates",
+    "cloud-init",
+    "curl",
+    "dbus",
+    "e2fsprogs",
+    "iproute2",
+    "iputils-ping",
+    "less",
+    "libpam-systemd",
+    "locales",
+    "nano",
+    "nftables",
+    "openssh-server",
+    "procps",
+    "python3",
+    "python3-apt",
+    "sudo",
+    "systemd-sysv",
+    "tzdata",
+)
+
+CLOUD_CONFIG = """\
+# The host tells cloud-init what it needs to know, and sets up the network.
+datasource_list: [NoCloud]
+datasource:
+  NoCloud:
+    seedfrom: file:///run/localcloud/seed/
+network:
+  config: disabled
+disable_root: false
+users: []
+"""
+
+# A machine whose root is an overlay has no kernel modules to load and no disk to grow.
+MASKED_UNITS = ("systemd-modules-load.service", "e2scrub_reap.service", "systemd-networkd.service")
+
+
+def own_certificates() -> list[Path]:
+    """List the authorities that this host trusts beside the distribution's: its machines must trust them too."""
+    return sorted(Path("/usr/local/share/ca-certificates").rglob("*.crt"))
+
+
+def recipe(name: str, certificates: list[bytes]) -> str:
+    """Hash all that shapes an image, so that it is built anew when that changes."""
+    parts = [SUITES[name], *PACKAGES, CLOUD_CONFIG, *MASKED_UNITS]
+    return hashlib.sha256(b"\0".join([part.encode() for part in parts] + certificates)).hexdigest()
+
+
+def ensure(name: str, progress: Callable[[str], None]) -> None:
+    """Build a system image unless it is there.
+
+    Raises:
+        BackendError: the distribution's packages cannot be had.
+    """
+    wanted = recipe(name, [path.read_bytes() for path in own_certificates()])
+    if roots.image_facts(name).get("recipe") == wanted:
+        return
+    progress(f"building the image {name} from its distribution's packages (about 40 s, 110 MB to download)")
+    layer = uuid4().hex
+    with roots.new_layer(layer) as unfinished:
+        root = unfinished / "root"
+        run("mmdebstrap", "--quiet", "--variant=minbase", "--format=directory",
+            f"--include={','.join(PACKAGES)}", SUITES[name], root)  # fmt: skip
+        _finish(root)
+    roots.add_image(name, [layer], recipe=wanted)
+
+
+def _finish(root: Path) -> None:
+    for key in (root / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()  # cloud-init makes them, per machine
+    (root / "etc/machine-id").write_text("")  # made at the first boot
+    (root / "etc/cloud/cloud.cfg.d/90_localcloud.cfg").write_text(CLOUD_CONFIG)
+    for unit in MASKED_UNITS:
+        link = root / "etc/systemd/system" / unit
+        link.unlink(missing_ok=True)
+        link.symlink_to("/dev/null")
+    for certificate in own_certificates():
+        shutil.copy(certificate, root / "usr/local/share/ca-certificates")
+    run("chroot", root, "update-ca-certificates")

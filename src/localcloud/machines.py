@@ -1,0 +1,206 @@
+"""The machines: Podman containers that boot systemd. This is the `Backend` that the API drives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from localcloud import firewall, images, network, podman, roots, seed, volumes
+from localcloud.backend import BackendError, Machine, Rule
+from localcloud.paths import MACHINES
+from localcloud.process import run
+
+GUEST = Path(__file__).parent / "guest"
+BOOT_SECONDS = 30.0
+SHUTDOWN_SECONDS = 30
+POWERED_OFF = 130  # how a container ends whose init asked for power-off; a reboot ends in 129
+
+
+def container_name(machine_id: int) -> str:
+    """Name the container that carries a machine."""
+    return f"server-{machine_id}"
+
+
+def container_arguments(machine: Machine, directory: Path, netns: Path, host_cores: int) -> list[str]:
+    """Tell Podman what a machine is: all that systemd needs, but not the host's clock, modules and sysctls."""
+    # More cores than the host has are no limit at all.
+    cores = [f"--cpus={machine.cores}"] if machine.cores < host_cores else []
+    return [
+        f"--hostname={machine.name}",
+        f"--network=ns:{netns}",
+        "--no-hosts",
+        "--dns=none",
+        "--systemd=always",
+        "--stop-signal=SIGRTMIN+3",
+        "--cap-add=all",
+        "--cap-drop=SYS_TIME",
+        "--cap-drop=SYS_MODULE",
+        f"--security-opt=seccomp={podman.SECCOMP}",
+        "--security-opt=apparmor=unconfined",
+        "--security-opt=label=disable",
+        "--device=/dev/net/tun",
+        "--device=/dev/fuse",
+        "--device-cgroup-rule=b 7:* rwm",  # loop devices: the volumes
+        "--shm-size=1g",
+        f"--memory={int(machine.memory_gb * 1024)}m",
+        *cores,
+        f"--volume={directory}/containers:/var/lib/containers",
+        f"--volume={directory}/guest:/run/localcloud:ro",
+        "--rootfs",
+        f"{directory}/root",
+        "/bin/sh",
+        "/run/localcloud/first-process",
+    ]
+
+
+class PodmanBackend:
+    """Carries the API's servers as containers of this host."""
+
+    def __init__(self) -> None:
+        """Set Podman for this host."""
+        podman.configure()
+        self._lock = threading.Lock()  # loop devices and the packet filter are the whole host's
+
+    def images(self) -> Sequence[str]:
+        """Name the images that machines can be made from."""
+        return roots.images()
+
+    def create(self, machine: Machine) -> None:
+        """Make the machine's root, network and seed; it stays off."""
+        name = container_name(machine.id)
+        root = roots.create(name, machine.image)
+        _replace(root / "etc/resolv.conf", _resolvers())
+        _replace(root / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {machine.name}\n::1 localhost\n")
+        _replace(root / "etc/hostname", f"{machine.name}\n")
+        guest = roots.directory(name) / "guest"
+        guest.mkdir(mode=0o700, exist_ok=True)
+        seed.write(machine, guest / "seed")
+        (guest / "volumes").touch()
+        if machine.ipv4:
+            network.ensure_machine(machine.id, machine.ipv4)
+
+    def start(self, machine: Machine) -> None:
+        """Boot a machine that is off; return once its init runs."""
+        if machine.id not in self.running():
+            name = container_name(machine.id)
+            directory = roots.directory(name)
+            roots.mount(name)
+            self._write_volumes(machine.id, volumes_of(machine.id))
+            for script in GUEST.iterdir():
+                shutil.copy(script, directory / "guest")
+            netns = network.ensure_machine(machine.id, machine.ipv4)
+            podman.run_detached(name, *container_arguments(machine, directory, netns, os.cpu_count() or 1))
+        self._await_init(machine)
+
+    def stop(self, machine: Machine, *, force: bool) -> None:
+        """Shut the machine down in order, or with `force` pull its plug."""
+        seconds = 0 if force else SHUTDOWN_SECONDS
+        podman.podman("stop", "--ignore", f"--time={seconds}", container_name(machine.id))
+
+    def delete(self, machine: Machine) -> None:
+        """Remove the machine, its root, network and seed."""
+        podman.podman("rm", "--force", "--ignore", "--time=0", container_name(machine.id))
+        network.remove_machine(machine.id)
+        roots.delete(container_name(machine.id))
+
+    def running(self) -> frozenset[int]:
+        """Ids of the machines that run now."""
+        return frozenset(machine_id for machine_id in _known() if first_process(machine_id) is not None)
+
+    def powered_off(self, machine_id: int) -> bool:
+        """Tell whether the machine switched itself off, rather than rebooted or was killed."""
+        return podman.exit_code(container_name(machine_id)) == POWERED_OFF
+
+    def snapshot(self, machine: Machine, image: str) -> int:
+        """Save the machine's root as `image`; return its size in bytes."""
+        return roots.snapshot(container_name(machine.id), image)
+
+    def delete_image(self, image: str) -> None:
+        """Remove a snapshot."""
+        if image in images.SUITES:
+            raise BackendError(f"{image} is a system image")
+        roots.delete_image(image)
+
+    def create_volume(self, volume_id: int, size_gb: int, filesystem: str | None) -> None:
+        """Make a block device of `size_gb`, formatted (ext4 or xfs) where a filesystem is named."""
+        volumes.create(volume_id, size_gb, filesystem)
+
+    def resize_volume(self, volume_id: int, size_gb: int) -> None:
+        """Grow the block device; the filesystem on it is its owner's affair."""
+        volumes.resize(volume_id, size_gb)
+
+    def delete_volume(self, volume_id: int) -> None:
+        """Remove the block device and its data."""
+        volumes.delete(volume_id)
+
+    def attach_volumes(self, machine: Machine, volume_ids: Sequence[int]) -> None:
+        """Show just these volumes as `/dev/disk/by-id/scsi-0HC_Volume_<id>` inside the running machine."""
+        self._write_volumes(machine.id, volume_ids)
+        pid = first_process(machine.id)
+        if pid is not None:
+            run("nsenter", f"--target={pid}", "--mount", "sh", "/run/localcloud/show-volumes")
+
+    def filter(self, rules: Mapping[str, Sequence[Rule] | None]) -> None:
+        """Replace the packet filter of all machines at once, by IPv4 address; None means no firewall applies."""
+        with self._lock:
+            firewall.apply(rules)
+
+    def _await_init(self, machine: Machine) -> None:
+        deadline = time.monotonic() + BOOT_SECONDS
+        while time.monotonic() < deadline:
+            pid = first_process(machine.id)
+            if pid is None:
+                said = podman.podman("logs", "--tail=1", container_name(machine.id)).strip()
+                raise BackendError(f"{machine.name} ended while it booted: {said}")
+            if Path(f"/proc/{pid}/root/run/systemd/private").exists():
+                return
+            time.sleep(0.05)
+        raise BackendError(f"{machine.name} did not boot within {BOOT_SECONDS:.0f} s")
+
+    def _write_volumes(self, machine_id: int, volume_ids: Sequence[int]) -> None:
+        lines = []
+        with self._lock:
+            for volume_id in volume_ids:
+                device = volumes.attach(volume_id)
+                number = device.stat().st_rdev
+                lines.append(f"{device.name} {os.major(number)} {os.minor(number)} {volume_id}\n")
+        (roots.directory(container_name(machine_id)) / "guest/volumes").write_text("".join(lines))
+
+
+def volumes_of(machine_id: int) -> list[int]:
+    """List the volumes that a machine was last told to show."""
+    lines = (roots.directory(container_name(machine_id)) / "guest/volumes").read_text().splitlines()
+    return [int(line.split()[3]) for line in lines]
+
+
+def first_process(machine_id: int) -> int | None:
+    """Return the process id of a machine's init as the host sees it, or None where the machine is off.
+
+    A process belongs to the machine if it lives in the machine's network: the number alone may have gone to another.
+    """
+    try:
+        pid = int(podman.pid_file(container_name(machine_id)).read_text())
+        there = Path(f"/proc/{pid}/ns/net").stat().st_ino
+        own = Path("/run/netns", network.namespace(machine_id)).stat().st_ino
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    return pid if there == own else None
+
+
+def _known() -> list[int]:
+    return [int(path.name.removeprefix("server-")) for path in MACHINES.glob("server-*")]
+
+
+def _replace(path: Path, content: str) -> None:
+    path.unlink(missing_ok=True)  # it may be a link to where the machine's own resolver will write
+    path.write_text(content)
+
+
+def _resolvers() -> str:
+    # Where systemd-resolved answers on the host's loopback, this file names the servers behind it.
+    behind = Path("/run/systemd/resolve/resolv.conf")
+    return (behind if behind.exists() else Path("/etc/resolv.conf")).read_text()

@@ -1,0 +1,146 @@
+"""Podman with a storage of its own, so that the user's Podman neither sees our containers nor we theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.paths import PODMAN, RUNTIME, STATE
+from localcloud.process import run
+
+LABEL = "parrotpark=localcloud"
+CONFIG = STATE / "containers.conf"
+SECCOMP = STATE / "seccomp.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What differs between hosts and decides how Podman must be set."""
+
+    unified_cgroups: bool
+    systemd: bool
+    open_files: int
+    processes: int
+    process_ids: int
+
+    @classmethod
+    def detect(cls) -> Host:
+        """Look at the host this process runs on."""
+        return cls(
+            unified_cgroups=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
+            systemd=Path("/run/systemd/system").exists(),
+            open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+            processes=resource.getrlimit(resource.RLIMIT_NPROC)[1],
+            process_ids=int(Path("/proc/sys/kernel/pid_max").read_text()),
+        )
+
+
+def render_config(host: Host) -> str:
+    """Render containers.conf."""
+    # Podman lowers its own limit of processes to the number of process ids.
+    files, processes = _at_most(host.open_files, 1_048_576), _at_most(host.processes, host.process_ids)
+    return "\n".join(
+        [
+            "[containers]",
+            # Podman's own defaults exceed what a process without CAP_SYS_RESOURCE may ask for.
+            f'default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]',
+            "pids_limit = 0",
+            'log_driver = "k8s-file"',
+            "log_size_max = 10485760",
+            "[engine]",
+            # crun refuses the hybrid tree of cgroup v1 and v2.
+            *([] if host.unified_cgroups else ['runtime = "runc"']),
+            f'cgroup_manager = "{"systemd" if host.systemd else "cgroupfs"}"',
+            'events_logger = "file"',
+            # The default lock table and tmp_dir are shared with the user's Podman.
+            'lock_type = "file"',
+            f'tmp_dir = "{RUNTIME}/libpod"',
+            "",
+        ]
+    )
+
+
+def _at_most(limit: int, most: int) -> int:
+    return most if limit == resource.RLIM_INFINITY else min(limit, most)
+
+
+def render_seccomp() -> str:
+    """Render the filter of system calls: a machine may reboot itself, but never stage a kernel for the host."""
+    denied = ["kexec_load", "kexec_file_load"]
+    return json.dumps(
+        {
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
+            "syscalls": [{"names": denied, "action": "SCMP_ACT_ERRNO", "errnoRet": 1}],
+        },
+        indent=2,
+    )
+
+
+def configure() -> None:
+    """Write Podman's configuration for this host."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    CONFIG.write_text(render_config(Host.detect()))
+    SECCOMP.write_text(render_seccomp())
+
+
+def podman(*arguments: str | Path) -> str:
+    """Run Podman on our storage.
+
+    Raises:
+        BackendError: Podman failed.
+    """
+    own = ["podman", "--root", str(PODMAN), "--runroot", str(RUNTIME / "containers")]
+    return run(*own, *arguments, env={**os.environ, "CONTAINERS_CONF": str(CONFIG)})
+
+
+def run_attached(name: str, *arguments: str) -> None:
+    """Run a container to its end and remove it.
+
+    Raises:
+        BackendError: Podman or what ran in it failed.
+    """
+    podman("run", "--rm", "--replace", f"--name={name}", f"--label={LABEL}", *_own_cgroup(), *arguments)
+
+
+def run_detached(name: str, *arguments: str) -> None:
+    """Start a container under its name, in place of one that ended.
+
+    Raises:
+        BackendError: Podman failed.
+    """
+    pid_file(name).parent.mkdir(parents=True, exist_ok=True)
+    podman("run", "--detach", "--replace", f"--name={name}", f"--label={LABEL}",
+           f"--pidfile={pid_file(name)}", *_own_cgroup(), *arguments)  # fmt: skip
+
+
+def _own_cgroup() -> list[str]:
+    return ["--cgroup-parent=parrotpark.slice" if Host.detect().systemd else "--cgroup-parent=/parrotpark"]
+
+
+def pid_file(name: str) -> Path:
+    """Return the file that holds the process id of a container's first process."""
+    return RUNTIME / "pids" / name
+
+
+def alive(name: str) -> bool:
+    """Tell whether a container's first process lives, by the cgroup it is in: its number may have gone to another."""
+    try:
+        pid = int(pid_file(name).read_text())
+        return "parrotpark" in Path(f"/proc/{pid}/cgroup").read_text()
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return False
+
+
+def exit_code(name: str) -> int | None:
+    """Return with which code a container ended, or None where it did not end or never was."""
+    said = podman("ps", "--all", "--filter", f"name=^{name}$", "--format", "{{.Exited}} {{.ExitCode}}").split()
+    return int(said[1]) if said and said[0] == "true" else None
+
+
+def names() -> list[str]:
+    """Name our containers."""
+    return podman("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").split()

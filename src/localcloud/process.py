@@ -1,0 +1,32 @@
+"""Running the host's programs."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from localcloud.backend import BackendError
+
+
+def run(*argv: str | Path, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
+    """Run a program to its end and return what it printed.
+
+    Raises:
+        BackendError: the program is missing or failed; the message holds its last words.
+    """
+    name = Path(argv[0]).name
+    try:
+        done = subprocess.run(argv, input=stdin, env=env, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise BackendError(f"{name} is not installed") from error
+    if done.returncode != 0:
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        said = lines[-1] if lines else f"exit status {done.returncode}"
+        raise BackendError(f"{name} failed: {said}")
+    return done.stdout
+
+
+def succeeds(*argv: str | Path) -> bool:
+    """Tell whether a program that only asks a question says yes."""
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0

@@ -1,0 +1,68 @@
+"""Keeps true what is wanted while the API runs: machines that rebooted themselves, the relays, the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+
+from localcloud import forward, registry
+from localcloud.actions import Actions, LockedError, begin
+from localcloud.backend import BackendError
+from localcloud.machines import PodmanBackend
+from localcloud.model import Reference, Server
+from localcloud.store import Store
+
+PERIOD = 1.0  # seconds
+RETRY = 30.0  # seconds before a start that failed is tried again
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Looks once a period, and acts on the difference."""
+
+    def __init__(self, store: Store, backend: PodmanBackend, actions: Actions) -> None:
+        """Watch over what the store wants."""
+        self._store = store
+        self._backend = backend
+        self._actions = actions
+        self._tried: dict[int, float] = {}  # server id: when it was last started, by the monotonic clock
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        relays = forward.Relays()
+        try:
+            while True:
+                await relays.converge(forward.wanted(self._store.state))
+                try:
+                    await asyncio.to_thread(self._look)
+                except BackendError as error:
+                    _log.error("%s", error)
+                await asyncio.sleep(PERIOD)
+        finally:
+            relays.close()
+
+    def _look(self) -> None:
+        registry.ensure()
+        state = self._store.state
+        running = self._backend.running()
+        for server in state.servers.values():
+            if server.wanted == "running" and server.id not in running and not state.busy("server", server.id):
+                self._revive(server)
+
+    def _revive(self, server: Server) -> None:
+        """Follow what the machine did by itself: power-off is a wish, all else ends in a start."""
+        if self._backend.powered_off(server.id):
+            with self._store.change() as state:
+                state.servers[server.id] = replace(state.servers[server.id], wanted="off")
+            return
+        if time.monotonic() - self._tried.get(server.id, -RETRY) < RETRY:
+            return
+        self._tried[server.id] = time.monotonic()
+        try:
+            with self._store.change() as state:
+                actions = begin(state, server.project, ("start_server", [Reference("server", server.id)]))
+        except LockedError:
+            return
+        self._actions.submit(actions)

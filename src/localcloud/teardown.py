@@ -1,0 +1,75 @@
+"""Taking the local cloud off the host again: all of it, or all but its data."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from localcloud import daemon, firewall, network, podman, volumes
+from localcloud.backend import BackendError
+from localcloud.machines import SHUTDOWN_SECONDS
+from localcloud.paths import RUNTIME, STATE
+from localcloud.process import run
+
+DAEMON_SECONDS = 60.0
+
+
+def stop_daemon() -> None:
+    """End the daemon; the machines run on.
+
+    Raises:
+        BackendError: it does not end.
+    """
+    found = daemon.owner()
+    if found is None:
+        return
+    os.kill(found.pid, signal.SIGTERM)
+    deadline = time.monotonic() + DAEMON_SECONDS
+    while daemon.owner() is not None:
+        if time.monotonic() > deadline:
+            raise BackendError(f"the local cloud's process {found.pid} does not end")
+        time.sleep(0.1)
+
+
+def stop(*, force: bool) -> None:
+    """End all that runs, the machines in order or with `force` at once, and undo what was changed; data stays."""
+    stop_daemon()
+    podman.configure()
+    names = podman.names()
+    seconds = 0 if force else SHUTDOWN_SECONDS
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(lambda name: podman.podman("stop", "--ignore", f"--time={seconds}", name), names))
+    for name in names:
+        podman.podman("rm", "--force", "--ignore", name)
+    for mount in _mounts():
+        run("umount", mount)
+    network.remove_machines()
+    network.remove_bridge()
+    firewall.remove()
+    volumes.detach_all()
+    _remove_cgroups()
+    shutil.rmtree(RUNTIME, ignore_errors=True)
+
+
+def remove() -> None:
+    """End all that runs and delete all data."""
+    stop(force=True)
+    shutil.rmtree(STATE)
+
+
+def _mounts() -> list[str]:
+    """List the mounts that are ours, innermost first."""
+    ours = (f"{STATE}/", f"{RUNTIME}/")
+    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    return sorted((point for point in points if point.startswith(ours)), key=len, reverse=True)
+
+
+def _remove_cgroups() -> None:
+    # With systemd they go by themselves.
+    for own in Path("/sys/fs/cgroup").glob("**/parrotpark"):
+        for directory, _, _ in os.walk(own, topdown=False):
+            Path(directory).rmdir()
