@@ -95,7 +95,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for host in hosts(self._servers(path, use_cache=cache and self.get_option("cache"))):
                 self._add(inventory, host)
         except CloudError as error:
-            raise AnsibleParserError(str(error)) from error
+            raise AnsibleParserError(str(error)) from None
 
     def _servers(self, path: str, *, use_cache: bool) -> list[Server]:
         key = self.get_cache_key(path)

@@ -31,7 +31,7 @@ author: Parrotpark
 attributes:
   check_mode:
     support: full
-    description: Lists the servers and says what would happen. Names that only creating a server checks are not checked.
+    description: Also checks that the cloud has what is named.
   diff_mode:
     support: full
   idempotent:
@@ -206,6 +206,7 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         step = gpu_server.decide_absent(found, params["slot"])
     else:
         step = gpu_server.decide_present(found, wanted, int(time.time()))
+        gpu_server.check(cloud, step, wanted)
     server = step.keep if check else gpu_server.carry_out(cloud, step, wanted)
     return {
         "changed": step.verb is not Verb.KEEP,

@@ -95,6 +95,16 @@ def decide_absent(found: Sequence[Server], slot: str) -> Step:
     return Step(Verb.DELETE, f"{slot} shall have no server", delete=tuple(found))
 
 
+def check(cloud: Cloud, step: Step, wanted: Wanted) -> None:
+    """Refuse a server that the cloud could never make, before the one it is to replace is deleted.
+
+    Raises:
+        CloudError: the cloud lacks something that was named, or cannot be asked.
+    """
+    if step.verb in (Verb.CREATE, Verb.REPLACE):
+        cloud.check(_specs(wanted, step.labels))
+
+
 def carry_out(cloud: Cloud, step: Step, wanted: Wanted | None) -> Server | None:
     """Bring about what was decided and return the server that now stands in the slot.
 
@@ -104,10 +114,38 @@ def carry_out(cloud: Cloud, step: Step, wanted: Wanted | None) -> Server | None:
     for server in step.delete:
         cloud.delete(server)
     if step.verb in (Verb.CREATE, Verb.REPLACE) and wanted is not None:
-        return _create_in_first_possible_place(cloud, wanted, step.labels)
+        return _create_where_possible(cloud, _specs(wanted, step.labels))
     if step.keep is not None and dict(step.keep.labels) != dict(step.labels):
         return cloud.relabel(step.keep, step.labels)
     return step.keep
+
+
+def _specs(wanted: Wanted, labels: Mapping[str, str]) -> list[ServerSpec]:
+    return [
+        ServerSpec(
+            name=wanted.slot,
+            place=place,
+            image=wanted.image,
+            labels=labels,
+            ssh_keys=wanted.ssh_keys,
+            firewalls=wanted.firewalls,
+            user_data=wanted.user_data,
+        )
+        for place in wanted.places
+    ]
+
+
+def _create_where_possible(cloud: Cloud, specs: Sequence[ServerSpec]) -> Server:
+    """Create the first of the servers for which there is capacity and quota."""
+    refusals: list[CloudError] = []
+    for spec in specs:
+        try:
+            return cloud.create(spec)
+        except (OutOfCapacity, QuotaExceeded) as error:
+            refusals.append(type(error)(f"{spec.place}: {error}"))
+    if not refusals:
+        raise OutOfCapacity("no offer is given: name at least one location and server type")
+    raise type(refusals[-1])(f"no offer can be had now: {'; '.join(map(str, refusals))}")
 
 
 def _objection(server: Server, wanted: Wanted, now: int) -> str | None:
@@ -120,24 +158,3 @@ def _objection(server: Server, wanted: Wanted, now: int) -> str | None:
     if lease.fingerprint != wanted.fingerprint:
         return f"its fingerprint is {lease.fingerprint}, not {wanted.fingerprint}"
     return None
-
-
-def _create_in_first_possible_place(cloud: Cloud, wanted: Wanted, labels: Mapping[str, str]) -> Server:
-    refusals: list[tuple[Place, CloudError]] = []
-    for place in wanted.places:
-        spec = ServerSpec(
-            name=wanted.slot,
-            place=place,
-            image=wanted.image,
-            labels=labels,
-            ssh_keys=wanted.ssh_keys,
-            firewalls=wanted.firewalls,
-            user_data=wanted.user_data,
-        )
-        try:
-            return cloud.create(spec)
-        except (OutOfCapacity, QuotaExceeded) as error:
-            refusals.append((place, error))
-    reasons = "; ".join(f"{place}: {error}" for place, error in refusals)
-    kind = type(refusals[-1][1]) if refusals else OutOfCapacity
-    raise kind(f"no offer can be had now: {reasons or 'none was given'}")

@@ -70,6 +70,9 @@ class Cloud(Protocol):
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         """List the servers that carry all these labels; None stands for any value."""
 
+    def check(self, specs: Sequence[ServerSpec]) -> None:
+        """Raise `InvalidRequest` where a spec names what the cloud does not have, with the names it has."""
+
     def create(self, spec: ServerSpec) -> Server:
         """Make the server and return once it runs.
 

@@ -1,0 +1,85 @@
+"""Turns what hcloud-python raises into our typed errors, each with one line that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import requests
+from hcloud import APIException
+from hcloud.actions import ActionFailedException, ActionTimeoutException
+
+from parrotpark.cloud.errors import (
+    AuthFailed,
+    CloudError,
+    InvalidRequest,
+    NotFound,
+    OutOfCapacity,
+    QuotaExceeded,
+    RateLimited,
+    Transient,
+    Unreachable,
+)
+
+# https://docs.hetzner.cloud/reference/cloud#errors; a code that is not here is the request's own fault.
+_TYPES: Mapping[str, type[CloudError]] = {
+    "unauthorized": AuthFailed,
+    "forbidden": AuthFailed,
+    "token_readonly": AuthFailed,
+    "resource_unavailable": OutOfCapacity,
+    "placement_error": OutOfCapacity,
+    "resource_limit_exceeded": QuotaExceeded,
+    "rate_limit_exceeded": RateLimited,
+    "not_found": NotFound,
+    "locked": Transient,
+    "conflict": Transient,
+    "maintenance": Transient,
+    "service_error": Transient,
+    "server_error": Transient,
+    "unavailable": Transient,
+    "bad_gateway": Transient,
+    "timeout": Transient,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTranslator:
+    """Knows the names of the endpoint and of the credential, which the messages must not leave out."""
+
+    endpoint: str
+    credential: str
+
+    @contextmanager
+    def typed(self) -> Iterator[None]:
+        """Raise `CloudError`s in the place of what hcloud-python raises in the block."""
+        try:
+            yield
+        except APIException as error:
+            raise self._typed(str(error.code), error.message) from error
+        except ActionFailedException as error:
+            failure = error.action.error
+            code, message = (failure["code"], failure["message"]) if failure else ("action_failed", str(error))
+            raise self._typed(code, message) from error
+        except ActionTimeoutException as error:
+            raise Transient(f"hetzner: {error}: run it again") from error
+        except requests.Timeout as error:
+            raise Transient(f"{self.endpoint} does not answer in time: run it again") from error
+        except requests.ConnectionError as error:
+            raise Unreachable(
+                f"nothing answers at {self.endpoint}: start the local cloud, or check the endpoint and the network"
+            ) from error
+        except requests.RequestException as error:
+            raise InvalidRequest(f"the endpoint {self.endpoint!r} cannot be called: {error}") from error
+
+    def _typed(self, code: str, message: str) -> CloudError:
+        # An answer without the API's error envelope, a proxy's say, is known by its HTTP status alone.
+        kind = Transient if code.startswith("5") else _TYPES.get(code, InvalidRequest)
+        advice = {
+            AuthFailed: f": check {self.credential}, and that it may write",
+            OutOfCapacity: ": try another location or server type, or later",
+            QuotaExceeded: ": ask the provider to raise the project's limit",
+            RateLimited: ": wait a few minutes",
+            Transient: ": run it again",
+        }
+        return kind(f"hetzner: {message} ({code}){advice.get(kind, '')}")
