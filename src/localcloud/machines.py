@@ -45,6 +45,7 @@ def container_arguments(machine: Machine, directory: Path, netns: Path, host_cor
         "--device=/dev/net/tun",
         "--device=/dev/fuse",
         "--device-cgroup-rule=b 7:* rwm",  # loop devices: the volumes
+        "--device-cgroup-rule=c 5:1 rwm",  # the console: containers inside may not get more than the machine has
         "--shm-size=1g",
         f"--memory={int(machine.memory_gb * 1024)}m",
         *cores,
