@@ -17,7 +17,7 @@ from pathlib import Path
 from localcloud import daemon, doctor, images, podman, registry, roots, teardown
 from localcloud.backend import BackendError
 from localcloud.machines import PodmanBackend
-from localcloud.paths import API_PORT, BRIDGE, LOGS, STATE
+from localcloud.paths import API_PORT, BRIDGE, INVENTORY_STATE, LOGS, STATE
 from localcloud.store import Store
 
 LOG = LOGS / "daemon.log"
@@ -106,7 +106,8 @@ def _belongings() -> list[str]:
         *(f"server {server.name} ({server.project})" for server in state.servers.values()),
         *(f"volume {volume.name} ({volume.size} GB)" for volume in state.volumes.values()),
         *(f"image {name}" for name in roots.images()),
-        f"registry, tokens, log; network {BRIDGE}; {roots.size(STATE) / 2**30:.1f} GiB in all",
+        f"registry, models, tokens, log; network {BRIDGE}; {roots.size(STATE) / 2**30:.1f} GiB in all",
+        *([f"{INVENTORY_STATE}: passwords and SSH keys of its servers"] if INVENTORY_STATE.exists() else []),
     ]
 
 

@@ -15,6 +15,8 @@ PODMAN = STATE / "containers"
 TOKENS = STATE / "tokens"
 LOGS = STATE / "log"
 
+INVENTORY_STATE = STATE.parent / "local"  # secrets and SSH keys that the local inventory makes
+
 RUNTIME = Path("/run/parrotpark")  # a tmpfs: what is here ends with the host's uptime
 
 BRIDGE = "parrotpark0"

@@ -14,6 +14,7 @@ from localcloud.process import run
 LABEL = "parrotpark=localcloud"
 CONFIG = STATE / "containers.conf"
 SECCOMP = STATE / "seccomp.json"
+CGROUPS = ("parrotpark", "parrotpark.slice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def render_seccomp() -> str:
 def configure() -> None:
     """Write Podman's configuration for this host."""
     STATE.mkdir(parents=True, exist_ok=True)
+    STATE.chmod(0o700)  # the roots hold secrets, and programs that run as root
     CONFIG.write_text(render_config(Host.detect()))
     SECCOMP.write_text(render_seccomp())
 
@@ -118,7 +120,7 @@ def run_detached(name: str, *arguments: str) -> None:
 
 
 def _own_cgroup() -> list[str]:
-    return ["--cgroup-parent=parrotpark.slice" if Host.detect().systemd else "--cgroup-parent=/parrotpark"]
+    return [f"--cgroup-parent={'parrotpark.slice' if Host.detect().systemd else '/parrotpark'}"]
 
 
 def pid_file(name: str) -> Path:

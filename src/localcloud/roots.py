@@ -119,6 +119,12 @@ def delete(name: str) -> None:
     _sweep_layers()
 
 
+def remove_unfinished() -> None:
+    """Remove the layers that a crash left half made."""
+    for layer in LAYERS.glob(".*"):
+        shutil.rmtree(layer)
+
+
 def _layers_of(name: str) -> list[str]:
     return list(json.loads((directory(name) / "layers.json").read_text()))
 

@@ -7,15 +7,17 @@ import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from localcloud import daemon, firewall, network, podman, volumes
 from localcloud.backend import BackendError
 from localcloud.machines import SHUTDOWN_SECONDS
-from localcloud.paths import RUNTIME, STATE
+from localcloud.paths import INVENTORY_STATE, RUNTIME, STATE
 from localcloud.process import run
 
 DAEMON_SECONDS = 60.0
+LEFTOVER_SECONDS = 10.0
 
 
 def stop_daemon() -> None:
@@ -38,6 +40,8 @@ def stop_daemon() -> None:
 def stop(*, force: bool) -> None:
     """End all that runs, the machines in order or with `force` at once, and undo what was changed; data stays."""
     stop_daemon()
+    if not STATE.exists():
+        return
     podman.configure()
     names = podman.names()
     seconds = 0 if force else SHUTDOWN_SECONDS
@@ -51,14 +55,19 @@ def stop(*, force: bool) -> None:
     network.remove_bridge()
     firewall.remove()
     volumes.detach_all()
-    _remove_cgroups()
-    shutil.rmtree(RUNTIME, ignore_errors=True)
+    _end_leftovers()
+    if RUNTIME.exists():
+        shutil.rmtree(RUNTIME)
 
 
 def remove() -> None:
     """End all that runs and delete all data."""
     stop(force=True)
-    shutil.rmtree(STATE)
+    for directory in (STATE, INVENTORY_STATE):
+        if directory.exists():
+            shutil.rmtree(directory)
+    with suppress(OSError):  # somebody keeps something else there
+        STATE.parent.rmdir()
 
 
 def _mounts() -> list[str]:
@@ -68,8 +77,20 @@ def _mounts() -> list[str]:
     return sorted((point for point in points if point.startswith(ours)), key=len, reverse=True)
 
 
-def _remove_cgroups() -> None:
-    # With systemd they go by themselves.
-    for own in Path("/sys/fs/cgroup").glob("**/parrotpark"):
-        for directory, _, _ in os.walk(own, topdown=False):
-            Path(directory).rmdir()
+def _end_leftovers() -> None:
+    """End processes that Podman lost sight of, and remove their control groups; a slice goes by itself."""
+    trees = [
+        tree for name in podman.CGROUPS for found in (name, f"*/{name}") for tree in Path("/sys/fs/cgroup").glob(found)
+    ]
+    deadline = time.monotonic() + LEFTOVER_SECONDS
+    while pids := {pid for tree in trees for file in tree.rglob("cgroup.procs") for pid in file.read_text().split()}:
+        if time.monotonic() > deadline:
+            raise BackendError(f"these processes do not end: {' '.join(sorted(pids))}")
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        time.sleep(0.1)
+    for tree in trees:
+        if tree.suffix != ".slice":
+            for directory, _, _ in os.walk(tree, topdown=False):
+                Path(directory).rmdir()
