@@ -67,14 +67,13 @@ class Reader:
     """Takes one value after the other out of a JSON object, and notes every problem with its full name."""
 
     def __init__(self, values: object, problems: list[str], name: str = "") -> None:
-        self._problems = problems
         self._name = name
-        self._values: dict[str, object] = {}
         self._known: set[str] = set()
-        if isinstance(values, dict):
-            self._values = values
-        else:
+        self._values: dict[str, object] = values if isinstance(values, dict) else {}
+        self._problems = problems
+        if not isinstance(values, dict):
             problems.append(f"{name or 'the document'} must be an object")
+            self._problems = []  # what such a thing lacks need not be said
 
     def _take(self, key: str) -> object:
         self._known.add(key)
