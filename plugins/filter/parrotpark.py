@@ -4,37 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from parrotpark import models
 from parrotpark.fingerprint import FingerprintError, fingerprint
+from parrotpark.models import ModelError
 from parrotpark.slots import Slot, SlotError, slot_document, slots
 
 
-def parrotpark_slots(count: int, network: str, first: int = 11) -> list[dict[str, str]]:
+def _one_line_errors[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Let our own errors, whose message says what to do, reach people without a traceback."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (FingerprintError, ModelError, SlotError) as error:
+            raise AnsibleFilterError(str(error)) from None
+
+    return wrapped
+
+
+def slot_list(count: int, network: str, first: int = 11) -> list[dict[str, str]]:
     """List the slots in the overlay network as dictionaries with `name` and `address`."""
-    try:
-        return [asdict(slot) for slot in slots(int(count), network, first)]
-    except SlotError as error:
-        raise AnsibleFilterError(str(error)) from error
+    return [asdict(slot) for slot in slots(int(count), network, first)]
 
 
-def parrotpark_slot_document(slot: Mapping[str, str], **values: Any) -> dict[str, object]:
-    """Build the slot document of a slot from `parrotpark_slots`; the rest as in `parrotpark.slots.slot_document`."""
-    try:
-        return slot_document(Slot(**slot), **values)
-    except TypeError as error:
-        raise AnsibleFilterError(f"parrotpark_slot_document: {error}") from error
+def document(slot: Mapping[str, str], **values: Any) -> dict[str, object]:
+    """Build the slot document of one of `parrotpark_slots`; `parrotpark.slots.slot_document` says from which values."""
+    return slot_document(Slot(**slot), **values)
 
 
-def parrotpark_fingerprint(paths: Sequence[str], root: str, values: Mapping[str, object]) -> str:
+def fingerprint_of(paths: Sequence[str], root: str, values: Mapping[str, object]) -> str:
     """Hash files and folders below `root` together with values."""
-    try:
-        return fingerprint(Path(root).resolve(), paths, values)
-    except FingerprintError as error:
-        raise AnsibleFilterError(str(error)) from error
+    return fingerprint(Path(root).resolve(), paths, values)
 
 
 class FilterModule:
@@ -42,7 +49,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., object]]:
         return {
-            "parrotpark_slots": parrotpark_slots,
-            "parrotpark_slot_document": parrotpark_slot_document,
-            "parrotpark_fingerprint": parrotpark_fingerprint,
+            "parrotpark_slots": _one_line_errors(slot_list),
+            "parrotpark_slot_document": _one_line_errors(document),
+            "parrotpark_fingerprint": _one_line_errors(fingerprint_of),
+            "parrotpark_model_source": _one_line_errors(models.source),
+            "parrotpark_model_name": _one_line_errors(models.served_name),
         }

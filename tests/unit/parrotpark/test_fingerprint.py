@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from parrotpark.fingerprint import FingerprintError, fingerprint
 
 VALUES: dict[str, object] = {"image": "debian-13", "models": [{"name": "a"}]}

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from parrotpark import join
 from parrotpark.join import DocumentError, HostError, parse_document
 from parrotpark.secrets.keys import SshAlgorithm
@@ -251,6 +252,14 @@ paths = st.sampled_from(
 )
 
 
+def refusal_of(values: object) -> str | None:
+    try:
+        parse_document(json.dumps(values), NOW)
+    except DocumentError as error:
+        return str(error)
+    return None
+
+
 @given(paths, json_values)
 def test_whatever_stands_in_a_document_it_is_read_or_refused_by_name(path: tuple[str, ...], value: object) -> None:
     values = json.loads(json.dumps(document()))
@@ -258,11 +267,9 @@ def test_whatever_stands_in_a_document_it_is_read_or_refused_by_name(path: tuple
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    try:
-        parse_document(json.dumps(values), NOW)
-    except DocumentError as error:
-        assert path[-1] in str(error)
-        assert not any(secret in str(error) for secret in SECRETS)
+    problem = refusal_of(values)
+    assert problem is None or path[-1] in problem
+    assert problem is None or not any(secret in problem for secret in SECRETS)
 
 
 def without(*path: str) -> Callable[[dict[str, Any]], None]:

@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from parrotpark.lease import MAKER, MAX_LENGTH, STATE, UNTIL, Lease, LeaseError, State, label_value
 
 LEASE = Lease("gpu", "gpu-1", State.BAKING, "entry", "0123abcd", until=1_800_000_000)
@@ -43,7 +44,7 @@ def test_any_text_becomes_a_label_value(text: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "a:b", "-a", "a.", "a" * (MAX_LENGTH + 1), "ä", "a\n"])
 def test_a_value_that_no_label_can_carry_is_refused(value: str) -> None:
-    with pytest.raises(LeaseError, match="maker .* cannot be a label"):
+    with pytest.raises(LeaseError, match=r"maker .* cannot be a label"):
         Lease("gpu", "gpu-1", State.BAKING, value, "abc", 1)
 
 
