@@ -7,19 +7,18 @@ backend is idempotent. So a crash needs no more care than running the unfinished
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from .backend import Backend, BackendError
-from .model import Action, Power, Reference
+from .model import Action, Reference
 from .store import State, Store
 from .work import Work
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 16
-_POWER: dict[Power, str] = {"running": "start_server", "off": "stop_server"}
 
 type Failure = tuple[str, str]  # code and message
 type Step = tuple[str, Sequence[Reference]]  # a command and the resources it works on
@@ -60,6 +59,11 @@ def _ended(action: Action, error: Failure | None) -> Action:
     return replace(action, status="error" if error else "success", error=error, finished=now())
 
 
+def _report(future: Future[None]) -> None:
+    if not future.cancelled() and (error := future.exception()):
+        _log.error("work in the background failed", exc_info=error)
+
+
 class Actions:
     """Runs stored actions and writes down how they ended."""
 
@@ -71,7 +75,7 @@ class Actions:
 
     def submit(self, actions: Sequence[Action]) -> None:
         """Run the actions in order, in the background; when one fails, so do those after it."""
-        self._pool.submit(self._run_in_order, actions)
+        self._in_background(self._run_in_order, actions)
 
     def run(self, action: Action) -> Action:
         """Run one action here and now; return it finished."""
@@ -84,20 +88,6 @@ class Actions:
             _log.exception("action %s %s", action.command, action.id)
             error = ("server_error", "the local cloud has a fault; its log says more")
         return self._finish(action, error)
-
-    def power(self, server_id: int, wanted: Power) -> None:
-        """Start or stop a server of the local cloud's own accord, as after a reboot from inside.
-
-        Does nothing while the server is locked, nor once it is gone.
-        """
-        ref = Reference("server", server_id)
-        with self._store.change() as state:
-            server = state.servers.get(server_id)
-            if server is None or state.busy(ref.type, ref.id):
-                return
-            state.servers[server_id] = replace(server, wanted=wanted)
-            actions = begin(state, server.project, (_POWER[wanted], [ref]))
-        self.submit(actions)
 
     def resume(self) -> None:
         """Bring about again what was wanted when the program ended: filters, unfinished actions, power."""
@@ -112,17 +102,26 @@ class Actions:
                 servers = [ref for ref in action.resources if ref.type == "server"]
                 jobs.setdefault((servers or action.resources)[0], []).append(action)
         for ref, actions in jobs.items():
-            self._pool.submit(self._resume, ref, actions)
+            self._in_background(self._resume, ref, actions)
 
     def _resume(self, ref: Reference, actions: Sequence[Action]) -> None:
         self._run_in_order(actions)
-        server = self._store.state.servers.get(ref.id)
-        if server is not None and (server.wanted == "running" or server.id in self._backend.running()):
-            self.power(server.id, server.wanted)
+        with self._store.change() as state:
+            server = state.servers.get(ref.id)
+            if server is None or state.busy(ref.type, ref.id):
+                return
+            if server.wanted == "off" and server.id not in self._backend.running():
+                return
+            command = "start_server" if server.wanted == "running" else "stop_server"
+            actions = begin(state, server.project, (command, [ref]))
+        self._run_in_order(actions)
 
     def close(self) -> None:
         """Wait for the work that runs; what waits stays stored, for `resume`."""
         self._pool.shutdown(cancel_futures=True)
+
+    def _in_background[*A](self, work: Callable[[*A], None], *arguments: *A) -> None:
+        self._pool.submit(work, *arguments).add_done_callback(_report)
 
     def _run_in_order(self, actions: Sequence[Action]) -> None:
         failed: Action | None = None

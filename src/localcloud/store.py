@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
@@ -117,7 +117,7 @@ class Store:
         self._path = directory / "state.json"
         self._lock = threading.Lock()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.state: State = _decode(State, json.loads(self._path.read_text())) if self._path.exists() else State()
+        self.state: State = from_json(self._path.read_text()) if self._path.exists() else State()
 
     @contextmanager
     def change(self) -> Iterator[State]:
@@ -136,7 +136,7 @@ class Store:
         scratch = self._path.with_suffix(".new")
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(state), file, indent=1)
+            file.write(to_json(state))
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(self._path)
@@ -145,6 +145,20 @@ class Store:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def to_json(state: State) -> str:
+    return json.dumps(state, default=_encode)
+
+
+def from_json(text: str) -> State:
+    state: State = _decode(State, json.loads(text))
+    return state
+
+
+def _encode(record: object) -> dict[str, object]:
+    assert is_dataclass(record)
+    return {f.name: getattr(record, f.name) for f in fields(record)}
 
 
 def _decode(hint: Any, value: Any) -> Any:

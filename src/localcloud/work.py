@@ -99,8 +99,8 @@ class Work:
         state = self._store.state
         server = state.servers[action.of("server")]
         self.filter()  # before its first packet
-        self._backend.start(state.machine(server))
         self._backend.attach_volumes(state.machine(server), state.volumes_of(server.id))
+        self._backend.start(state.machine(server))
 
     def _stop(self, action: Action, *, force: bool) -> None:
         state = self._store.state
@@ -178,11 +178,9 @@ class Work:
         self._record_attachment(action, None)
 
     def _show_volumes(self, server: int, *, add: Set[int] = frozenset(), remove: Set[int] = frozenset()) -> None:
-        """An off server needs nothing: it is shown its volumes when it starts."""
         state = self._store.state
-        if server in self._backend.running():
-            wanted = sorted({*state.volumes_of(server), *add} - remove)
-            self._backend.attach_volumes(state.machine(state.servers[server]), wanted)
+        wanted = sorted({*state.volumes_of(server), *add} - remove)
+        self._backend.attach_volumes(state.machine(state.servers[server]), wanted)
 
     def _record_attachment(self, action: Action, server: int | None) -> None:
         with self._store.change() as state:

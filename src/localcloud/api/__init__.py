@@ -135,7 +135,7 @@ def create_app(store: Store, backend: Backend, tokens: Mapping[str, str]) -> Sta
 
     app = Starlette(
         routes=[Route(f"/v1{path}", endpoint(handler), methods=[method]) for method, path, handler in _ROUTES],
-        exception_handlers={ApiError: _envelope, HTTPException: _unrouted},
+        exception_handlers={ApiError: _envelope, HTTPException: _unrouted, Exception: _fault},
         lifespan=lifespan,
     )
     app.state.actions = runner
@@ -180,3 +180,8 @@ def _unrouted(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         return _envelope(request, ApiError(405, "method_not_allowed", f"{request.method} is not offered here"))
     return _envelope(request, ApiError(404, "not_found", f"{request.url.path} is not offered here"))
+
+
+def _fault(request: Request, _error: Exception) -> Response:
+    """A fault of ours; Starlette logs it."""
+    return _envelope(request, ApiError(500, "server_error", "the local cloud has a fault; its log says more"))

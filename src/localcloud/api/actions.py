@@ -9,7 +9,7 @@ from .errors import invalid, not_found
 
 
 def list_by_id(call: Call) -> Reply:
-    """`GET /actions?id=1&id=2`. Without ids it answers `deprecated_api_endpoint` upstream; here too it needs them."""
+    """`GET /actions?id=1&id=2`: what a client waits for, in one call."""
     wanted = call.query.getlist("id")
     if not wanted:
         raise invalid("id", "name the actions by their ids")

@@ -20,6 +20,7 @@ type Json = dict[str, Any]
 type Reply = tuple[int, Json | None]  # HTTP status and body
 type Handler = Callable[["Call"], Reply]
 
+_IN_PATH = object()
 _PER_PAGE = 25
 _MOST_PER_PAGE = 50
 
@@ -43,12 +44,12 @@ class Call:
     def id(self) -> int:
         return self.ids["id"]
 
-    def own[R: Resource](self, table: Mapping[int, R], id_: object = None) -> R:
-        """The project's resource with that id (by default the one in the path); raises `not_found`."""
-        wanted = self.id if id_ is None else id_
+    def own[R: Resource](self, table: Mapping[int, R], id_: object = _IN_PATH, what: str = "resource") -> R:
+        """The project's resource with that id, by default the one in the path; raises `not_found`."""
+        wanted = self.id if id_ is _IN_PATH else id_
         resource = table.get(wanted) if isinstance(wanted, int) else None
         if resource is None or resource.project != self.project:
-            raise not_found(f"resource with ID '{wanted}'")
+            raise not_found(f"{what} with ID '{wanted}'")
         return resource
 
     def all_own[R: Resource](self, table: Mapping[int, R]) -> list[R]:
@@ -107,7 +108,7 @@ class Call:
     def listing[T](self, key: str, items: Iterable[T], view: Callable[[T], Json]) -> Reply:
         """Filter, sort and page what `view` makes of the items, as the query of every list asks."""
         rows = [view(item) for item in items]
-        for field in ("name", "status", "type", "architecture", "fingerprint", "ip"):
+        for field in ("name", "status", "type", "architecture", "fingerprint", "ip", "bound_to"):
             if wanted := self.query.getlist(field):
                 rows = [row for row in rows if row.get(field) in wanted]
         if text := self.query.get("label_selector"):

@@ -113,7 +113,7 @@ def _targets(call: Call, field: str) -> tuple[list[int], list[str]]:
     for target in call.sequence(field):
         match target:
             case {"type": "server", "server": {"id": int(id_)}}:
-                servers.append(call.own(call.state.servers, id_).id)
+                servers.append(call.own(call.state.servers, id_, "server").id)
             case {"type": "label_selector", "label_selector": {"selector": str(text)}}:
                 try:
                     selector(text)

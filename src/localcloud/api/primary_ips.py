@@ -34,8 +34,8 @@ def create(call: Call) -> Reply:
         address = new_primary_ip(state, call.project, place.name)
         address = replace(address, name=name, labels=call.labels(), auto_delete=call.flag("auto_delete", False))
         state.primary_ips[address.id] = address
-        done(state, call.project, "create_primary_ip", Reference("primary_ip", address.id))
-    return 201, {"primary_ip": views.primary_ip(call.state, address), "action": None}
+        action = done(state, call.project, "create_primary_ip", Reference("primary_ip", address.id))
+    return 201, {"primary_ip": views.primary_ip(call.state, address), "action": views.action(action)}
 
 
 def new_primary_ip(state: State, project: str, place: str) -> PrimaryIp:
@@ -77,7 +77,7 @@ def delete(call: Call) -> Reply:
 def assign(call: Call) -> Reply:
     with call.store.change() as state:
         address = call.own(state.primary_ips)
-        server = _stopped(call, call.own(state.servers, call.number("assignee_id")))
+        server = _stopped(call, call.own(state.servers, call.number("assignee_id"), "server"))
         if call.text("assignee_type", "server") != "server":
             raise invalid("assignee_type", "is server")
         if state.server_at(address.ip):

@@ -56,7 +56,7 @@ def create(call: Call) -> Reply:
     with call.store.change() as state:
         call.unique(state.servers, name)
         keys = [chosen(call.all_own(state.ssh_keys), key, "ssh_key") for key in call.sequence("ssh_keys")]
-        volumes = [call.own(state.volumes, id_) for id_ in call.sequence("volumes")]
+        volumes = [call.own(state.volumes, id_, "volume") for id_ in call.sequence("volumes")]
         if taken := [volume.id for volume in volumes if volume.server is not None]:
             raise refused("volume_already_attached", f"volume {taken[0]} is attached to a server already")
         address = _free_primary_ip(call, state)
@@ -78,8 +78,10 @@ def create(call: Call) -> Reply:
         )
         state.servers[server.id] = server
         for entry in call.sequence("firewalls"):
-            firewall = call.own(state.firewalls, entry.get("firewall") if isinstance(entry, dict) else None)
-            state.firewalls[firewall.id] = replace(firewall, servers=(*firewall.servers, server.id))
+            wanted = entry.get("firewall") if isinstance(entry, dict) else entry
+            firewall = call.own(state.firewalls, wanted, "firewall")
+            if server.id not in firewall.servers:
+                state.firewalls[firewall.id] = replace(firewall, servers=(*firewall.servers, server.id))
         ref = Reference("server", server.id)
         steps: list[Step] = [("create_server", [ref])]
         steps += [("attach_volume", [ref, Reference("volume", volume.id)]) for volume in volumes]
@@ -110,7 +112,7 @@ def _free_primary_ip(call: Call, state: State) -> PrimaryIp | None:
     wanted = (call.body.get("public_net") or {}).get("ipv4")
     if wanted is None:
         return None
-    address = call.own(state.primary_ips, wanted)
+    address = call.own(state.primary_ips, wanted, "primary IP")
     if state.server_at(address.ip):
         raise refused("primary_ip_assigned", f"primary IP {address.ip} is assigned to a server already")
     return address

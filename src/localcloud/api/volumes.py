@@ -35,7 +35,7 @@ def create(call: Call) -> Reply:
         raise invalid("location", "give either a location or a server")
     with call.store.change() as state:
         call.unique(state.volumes, name)
-        server = None if call.body.get("server") is None else call.own(state.servers, call.body["server"])
+        server = None if call.body.get("server") is None else call.own(state.servers, call.body["server"], "server")
         wanted = server.location if server else call.body["location"]
         place = chosen(catalogue.LOCATIONS, wanted, "location").name
         volume = Volume(state.new_id(), call.project, name, now(), call.labels(), place, size, filesystem)
@@ -75,7 +75,7 @@ def attach(call: Call) -> Reply:
     _refuse_automount(call)
     with call.store.change() as state:
         volume = call.own(state.volumes)
-        server = call.own(state.servers, call.number("server"))
+        server = call.own(state.servers, call.number("server"), "server")
         if volume.server is not None:
             raise refused("volume_already_attached", f"volume {volume.name} is attached to server {volume.server}")
         if volume.location != server.location:
