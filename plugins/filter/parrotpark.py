@@ -44,12 +44,25 @@ def fingerprint_of(paths: Sequence[str], root: str, values: Mapping[str, object]
     return fingerprint(Path(root).resolve(), paths, values)
 
 
+def slot_peers(slots: Sequence[Mapping[str, str]], keys: Mapping[str, Mapping[str, str]]) -> list[object]:
+    """List the slots as WireGuard peers; `keys` are their secrets by name."""
+    return [
+        {
+            "name": slot["name"],
+            "public_key": keys[slot["name"]]["wireguard_public_key"],
+            "allowed_ips": [f"{slot['address']}/32"],
+        }
+        for slot in slots
+    ]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., object]]:
         return {
             "parrotpark_slots": _one_line_errors(slot_list),
+            "parrotpark_slot_peers": _one_line_errors(slot_peers),
             "parrotpark_slot_document": _one_line_errors(document),
             "parrotpark_fingerprint": _one_line_errors(fingerprint_of),
             "parrotpark_model_source": _one_line_errors(models.source),

@@ -58,6 +58,10 @@ options:
       token_env:
         description: Environment variable with the project's token, instead of O(clouds[].token_file).
         type: str
+  ssh_directory:
+    description: Folder with the deploy key C(id_ed25519) and with C(known_hosts). Hosts then get the variables to be
+      reached with them, GPU hosts through the entry server. A relative path starts at the configuration file.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -92,7 +96,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         try:
-            for host in hosts(self._servers(path, use_cache=cache and self.get_option("cache"))):
+            ssh_directory = self.get_option("ssh_directory")
+            servers = self._servers(path, use_cache=cache and self.get_option("cache"))
+            for host in hosts(servers, Path(ssh_directory) if ssh_directory else None):
                 self._add(inventory, host)
         except CloudError as error:
             raise AnsibleParserError(str(error)) from None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 
 from parrotpark import lease as label
 from parrotpark.cloud import PROVIDERS, Server, connect
 from parrotpark.cloud.credentials import TokenFileMissing, read_credential
 from parrotpark.cloud.errors import InvalidRequest, Unreachable
+from parrotpark.ssh import connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,8 @@ def list_servers(configs: Sequence[CloudConfig], environ: Mapping[str, str]) -> 
     return Listing(tuple(servers), tuple(absent))
 
 
-def hosts(servers: Sequence[Server]) -> tuple[Host, ...]:
-    """Turn servers into hosts.
+def hosts(servers: Sequence[Server], ssh_directory: PurePath | None = None) -> tuple[Host, ...]:
+    """Turn servers into hosts. With `ssh_directory` they know how to be reached, GPU hosts through the entry server.
 
     Raises:
         InvalidRequest: two servers have one name.
@@ -85,10 +87,12 @@ def hosts(servers: Sequence[Server]) -> tuple[Host, ...]:
     for name in names:
         if names.count(name) > 1:
             raise InvalidRequest(f"two servers are named {name!r}: rename or delete one of them")
-    return tuple(_host(server) for server in servers)
+    entries = [server for server in servers if server.labels.get(label.ROLE) == "entry" and server.ipv4]
+    jump = (entries[0].name, str(entries[0].ipv4)) if entries else None
+    return tuple(_host(server, ssh_directory, None if server in entries else jump) for server in servers)
 
 
-def _host(server: Server) -> Host:
+def _host(server: Server, ssh_directory: PurePath | None, jump: tuple[str, str] | None) -> Host:
     facts: dict[str, object] = asdict(server)
     for key in (label.ROLE, label.SLOT, label.STATE):
         facts[key.removeprefix(label.PREFIX)] = server.labels.get(key)
@@ -97,7 +101,11 @@ def _host(server: Server) -> Host:
         f"location_{server.location}",
         *(f"{kind}_{server.labels[key]}" for kind, key in _GROUPED.items() if key in server.labels),
     ]
-    address = {} if server.ipv4 is None else {"ansible_host": server.ipv4}
+    address: dict[str, str] = {}
+    if server.ipv4 is not None:
+        address = {"ansible_host": server.ipv4}
+        if ssh_directory is not None:
+            address = connection(server.name, server.ipv4, ssh_directory, jump)
     return Host(server.name, tuple(map(group_name, groups)), {**address, "parrotpark_server": facts})
 
 

@@ -8,7 +8,7 @@ class ModelError(ValueError):
 
 
 def source(model: str) -> dict[str, str]:
-    """Tell where the weights of `model` come from, as `folder`, or as `hub` and `revision` (`main` where none is named).
+    """Tell where the weights of `model` come from: `folder`, or `hub` and `revision` (`main` where none is named).
 
     Raises:
         ModelError: it is neither an absolute path nor `organisation/name[@revision]`.

@@ -1,4 +1,4 @@
-"""Ask the running assistant one question the way its users do: over HTTPS, against its own CA, with the standard library."""
+"""Ask the running assistant one question the way its users do, over HTTPS and against its own CA."""
 
 from __future__ import annotations
 
