@@ -185,6 +185,18 @@ def check_indexes() -> Iterator[Finding]:
             yield Finding("error", f"{client} does not reach its package index: {said}", fix)
 
 
+def check_names() -> Iterator[Finding]:
+    """Machines can ask the name servers that this machine asks."""
+    behind = Path("/run/systemd/resolve/resolv.conf")  # where /etc/resolv.conf names the host's own resolver
+    lines = (behind if behind.exists() else Path("/etc/resolv.conf")).read_text().splitlines()
+    servers = [line.split()[1] for line in lines if line.startswith("nameserver ")]
+    if any(not server.startswith(("127.", "::1")) for server in servers):
+        yield ok(f"name servers: {' '.join(servers)}")
+    else:
+        fix = "name one in /etc/resolv.conf that machines can reach too"
+        yield Finding("error", f"no name server but on the loopback: {' '.join(servers) or 'none'}", fix)
+
+
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_root,
     check_packages,
@@ -192,6 +204,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_room,
     check_network,
     check_forwarding,
+    check_names,
     check_indexes,
 )
 

@@ -60,10 +60,10 @@ def create(name: str, image: str) -> Path:
         layers = json.loads((IMAGES / f"{image}.json").read_text())["layers"]
         for part in ("upper", "work", "root"):
             (top / part).mkdir(parents=True, exist_ok=True)
+        (top / "containers").mkdir(exist_ok=True)
         containers = LAYERS / layers[-1] / "containers"
         if containers.exists():
-            run("cp", "-a", "--reflink=auto", containers, top)
-        (top / "containers").mkdir(exist_ok=True)
+            run("cp", "-a", "--reflink=auto", f"{containers}/.", top / "containers")
         (top / "layers.json").write_text(json.dumps(layers))
     return mount(name)
 
@@ -126,7 +126,10 @@ def remove_unfinished() -> None:
 
 
 def _layers_of(name: str) -> list[str]:
-    return list(json.loads((directory(name) / "layers.json").read_text()))
+    path = directory(name) / "layers.json"
+    if not path.exists():
+        raise BackendError(f"{name} has no root")
+    return list(json.loads(path.read_text()))
 
 
 def _sweep_layers() -> None:

@@ -36,14 +36,19 @@ class Supervisor:
             while True:
                 await relays.converge(forward.wanted(self._store.state))
                 try:
-                    await asyncio.to_thread(self._look)
+                    await asyncio.to_thread(self.look)
                 except BackendError as error:
                     _log.error("%s", error)
                 await asyncio.sleep(PERIOD)
         finally:
             relays.close()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Compare what is wanted with what is, once.
+
+        Raises:
+            BackendError: the host could not do what was needed.
+        """
         registry.ensure()
         state = self._store.state
         running = self._backend.running()

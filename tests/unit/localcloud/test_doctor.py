@@ -1,0 +1,68 @@
+"""The doctor, who must speak before anything is installed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from localcloud import doctor, paths
+
+SOURCE = Path(doctor.__file__)
+
+
+def test_it_needs_only_the_system_s_python() -> None:
+    tree = ast.parse(SOURCE.read_text(), feature_version=(3, 11))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_it_looks_where_the_local_cloud_will_be() -> None:
+    assert doctor.STATE == paths.STATE
+    assert doctor.API_PORT == paths.API_PORT
+    assert str(paths.GATEWAY).startswith(f"{doctor.NETWORK}.")
+
+
+def test_not_being_root_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert list(doctor.check_root()) == [doctor.Finding("error", "not root", "run it with sudo")]
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "NEEDED", {"/nowhere/mmdebstrap": "mmdebstrap", "sh": "dash"})
+    monkeypatch.setattr(doctor, "unified_cgroups", lambda: True)
+    assert doctor.missing_packages() == ["mmdebstrap"]
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    (finding,) = doctor.check_packages()
+    assert finding.level == "error"
+    assert "dash" in finding.text
+
+
+def test_a_small_disk_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "STATE", tmp_path / "parrotpark" / "localcloud")
+    monkeypatch.setattr(doctor, "DISK_GIB", 10**9)
+    assert [finding.level for finding in doctor.check_room()][1] == "error"
+
+
+def test_a_taken_port_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "STATE", tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr(doctor, "API_PORT", other.getsockname()[1])
+        finding = next(doctor.check_network())
+    assert finding.level == "error"
+    assert "ss -ltnp" in finding.fix
+
+
+@pytest.mark.parametrize(("level", "status"), [("ok", 0), ("warning", 0), ("error", 1)])
+def test_only_an_error_fails(
+    level: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "CHECKS", (lambda: iter([doctor.Finding(level, "text", "fix")]),))
+    assert doctor.main(["--json"]) == status
+    assert json.loads(capsys.readouterr().out) == [{"level": level, "text": "text", "fix": "fix"}]

@@ -1,0 +1,62 @@
+"""The packet filter as nftables is told it; that it filters is shown by tests/conformance."""
+
+from __future__ import annotations
+
+import pytest
+
+from localcloud import firewall
+from localcloud.backend import Rule
+
+ANYWHERE = ("0.0.0.0/0", "::/0")
+SSH = Rule("in", "tcp", "22", ANYWHERE)
+WEB_OUT = Rule("out", "tcp", "80-443", ("192.0.2.0/24", "198.51.100.7/32"))
+
+
+def chain(table: str, name: str) -> list[str]:
+    """The statements of one chain."""
+    _, _, rest = table.partition(f"chain {name} {{\n")
+    return [line.strip() for line in rest.partition("\n  }\n")[0].splitlines()]
+
+
+def test_without_firewalls_nothing_is_judged() -> None:
+    table = firewall.render({"10.77.0.10": None})
+    assert chain(table, "judge") == ["ct state established,related accept"]
+
+
+def test_a_firewall_without_rules_lets_nothing_in_and_everything_out() -> None:
+    table = firewall.render({"10.77.0.10": []})
+    assert chain(table, "in_10_77_0_10") == ["drop"]
+    assert "out_10_77_0_10" not in table
+
+
+@pytest.mark.parametrize(
+    ("rule", "statement"),
+    [
+        (SSH, "ip saddr 0.0.0.0/0 tcp dport 22 return"),
+        (Rule("in", "udp", "any", ANYWHERE), "ip saddr 0.0.0.0/0 ip protocol udp return"),
+        (Rule("in", "icmp", None, ANYWHERE), "ip saddr 0.0.0.0/0 ip protocol icmp return"),
+        (Rule("in", "esp", None, ("192.0.2.1/32",)), "ip saddr 192.0.2.1/32 ip protocol esp return"),
+    ],
+)
+def test_a_rule_lets_in_what_it_names(rule: Rule, statement: str) -> None:
+    assert chain(firewall.render({"10.77.0.10": [rule]}), "in_10_77_0_10") == [statement, "drop"]
+
+
+def test_an_outgoing_rule_closes_all_other_ways_out() -> None:
+    table = firewall.render({"10.77.0.10": [WEB_OUT]})
+    assert chain(table, "out_10_77_0_10") == [
+        "ip daddr 192.0.2.0/24 tcp dport 80-443 return",
+        "ip daddr 198.51.100.7/32 tcp dport 80-443 return",
+        "drop",
+    ]
+
+
+def test_a_rule_for_ipv6_alone_lets_nothing_in() -> None:
+    table = firewall.render({"10.77.0.10": [Rule("in", "tcp", "22", ("::/0",))]})
+    assert chain(table, "in_10_77_0_10") == ["drop"]
+
+
+def test_every_guarded_address_is_judged_on_its_own() -> None:
+    table = firewall.render({"10.77.0.11": [SSH], "10.77.0.10": [], "10.77.0.12": None})
+    judge = chain(table, "judge")
+    assert "ip daddr vmap { 10.77.0.10 : jump in_10_77_0_10, 10.77.0.11 : jump in_10_77_0_11 }" in judge

@@ -1,0 +1,119 @@
+"""What Podman and cloud-init are told about a machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from localcloud import images, machines, network, paths, podman, seed
+from localcloud.backend import Machine
+
+MACHINE = Machine(
+    id=7,
+    name="entry",
+    image="debian-13",
+    ipv4="10.77.0.10",
+    cores=2,
+    memory_gb=4,
+    user_data="#cloud-config\nruncmd: [id]\n",
+    ssh_public_keys=("ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two"),
+)
+HOST = podman.Host(unified_cgroups=True, systemd=True, open_files=524_288, processes=95_000, process_ids=4_194_304)
+
+
+def arguments(machine: Machine = MACHINE, host_cores: int = 8) -> list[str]:
+    """What Podman is told."""
+    return machines.container_arguments(machine, Path("/state/server-7"), Path("/run/netns/parrotpark-7"), host_cores)
+
+
+def test_a_machine_is_not_privileged() -> None:
+    told = arguments()
+    assert "--privileged" not in told
+    assert {"--cap-drop=SYS_TIME", "--cap-drop=SYS_MODULE"} <= set(told)
+    assert [rule for rule in told if rule.startswith("--device-cgroup-rule")] == [
+        "--device-cgroup-rule=b 7:* rwm",
+        "--device-cgroup-rule=c 5:1 rwm",
+    ]
+
+
+def test_a_machine_has_the_size_of_its_type() -> None:
+    told = arguments(replace(MACHINE, memory_gb=0.5))
+    assert {"--memory=512m", "--cpus=2"} <= set(told)
+
+
+def test_a_machine_larger_than_the_host_has_all_its_cores() -> None:
+    assert not any(argument.startswith("--cpus") for argument in arguments(host_cores=2))
+
+
+def test_the_command_comes_last() -> None:
+    assert arguments()[-4:] == ["--rootfs", "/state/server-7/root", "/bin/sh", "/run/localcloud/first-process"]
+
+
+def test_the_seed_carries_name_keys_and_user_data() -> None:
+    files = seed.render(MACHINE)
+    assert json.loads(files["meta-data"]) == {
+        "instance-id": "7",
+        "local-hostname": "entry",
+        "public-keys": ["ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two"],
+    }
+    assert files["user-data"] == MACHINE.user_data
+
+
+def test_only_root_reads_the_seed(tmp_path: Path) -> None:
+    seed.write(MACHINE, tmp_path / "seed")
+    assert (tmp_path / "seed").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "seed").iterdir()} == {0o600}
+
+
+def test_cloud_init_asks_nobody_else() -> None:
+    config = yaml.safe_load(images.CLOUD_CONFIG)
+    assert config["datasource_list"] == ["NoCloud"]
+
+
+def test_an_image_is_built_anew_when_an_authority_is_added() -> None:
+    assert images.recipe("debian-13", []) != images.recipe("debian-13", [b"CA"])
+    assert images.recipe("debian-13", [b"CA"]) == images.recipe("debian-13", [b"CA"])
+
+
+@pytest.mark.parametrize(("unified", "runtime"), [(True, False), (False, True)])
+def test_the_runtime_is_named_only_where_the_default_fails(unified: bool, runtime: bool) -> None:
+    config = podman.render_config(replace(HOST, unified_cgroups=unified))
+    assert ('runtime = "runc"' in config) is runtime
+
+
+@pytest.mark.parametrize(
+    ("host", "limits"),
+    [
+        (HOST, '"nofile=524288:524288", "nproc=95000:95000"'),
+        (replace(HOST, process_ids=32_768), '"nofile=524288:524288", "nproc=32768:32768"'),
+        (replace(HOST, open_files=-1, processes=-1), '"nofile=1048576:1048576", "nproc=4194304:4194304"'),
+    ],
+)
+def test_limits_are_what_the_host_allows(host: podman.Host, limits: str) -> None:
+    assert f"default_ulimits = [{limits}]" in podman.render_config(host)
+
+
+def test_podman_shares_neither_locks_nor_runtime_directory_with_the_user() -> None:
+    config = podman.render_config(HOST)
+    assert 'lock_type = "file"' in config
+    assert 'tmp_dir = "/run/parrotpark/libpod"' in config
+
+
+def test_a_machine_cannot_stage_a_kernel() -> None:
+    profile = json.loads(podman.render_seccomp())
+    assert profile["defaultAction"] == "SCMP_ACT_ALLOW"
+    assert profile["syscalls"][0]["names"] == ["kexec_load", "kexec_file_load"]
+
+
+def test_every_address_has_an_interface_and_a_mac_of_its_own() -> None:
+    hosts = [str(host) for host in paths.NETWORK.hosts()]
+    assert len({network.mac(host) for host in hosts}) == len(hosts)
+    names = {network.host_end(host) for host in hosts}
+    assert len(names) == len(hosts)
+    assert max(map(len, names)) <= 15  # as the kernel has it
+    assert paths.BRIDGE not in names
+    assert network.mac("10.77.0.10") == "02:00:0a:4d:00:0a"
