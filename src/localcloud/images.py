@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -93,3 +94,5 @@ def _finish(root: Path) -> None:
     for certificate in own_certificates():
         shutil.copy(certificate, root / "usr/local/share/ca-certificates")
     run("chroot", root, "update-ca-certificates")
+    # The package lists are empty: they must not look fresh, or nobody would fetch them.
+    os.utime(root / "var/lib/apt/lists", (0, 0))
