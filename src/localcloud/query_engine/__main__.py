@@ -1,0 +1,3 @@
+from localcloud.query_engine import main
+
+main()
