@@ -58,8 +58,10 @@ def unknown(settings: Iterable[Setting], schema: Options) -> list[str]:
     problems = []
     for setting in settings:
         if setting.name.startswith(PREFIX) and setting.name not in schema:
-            near = get_close_matches(setting.name, schema, n=1)
-            hint = f"did you mean {near[0]}?" if near else "docs/inputs.md has all inputs"
+            # Without the prefix: what all names share makes none of them similar.
+            names = [name.removeprefix(PREFIX) for name in schema]
+            near = get_close_matches(setting.name.removeprefix(PREFIX), names, n=1)
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else "docs/inputs.md has all inputs"
             problems.append(f"{setting.name} in {setting.place} is no input: {hint}")
     return problems
 

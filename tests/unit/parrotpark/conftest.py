@@ -1,0 +1,98 @@
+"""A cloud in memory, and the local cloud's API with nothing behind it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from localcloud.testing import TOKENS, Served, serving
+from parrotpark.cloud import Cloud, Credential, Offer, Place, Server, ServerSpec
+from parrotpark.cloud.errors import CloudError, InvalidRequest
+
+HERE = Place("fsn1", "gpu-l4")
+THERE = Place("nbg1", "gpu-l4")
+
+
+class FakeCloud:
+    """A cloud whose servers are only remembered, and whose places can be made to refuse."""
+
+    provider = "fake"
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.running: dict[str, Server] = {}
+        self.refusals: dict[Place, CloudError] = {}
+        self.places = {HERE, THERE}
+        self._ids = map(str, itertools.count(1))
+
+    def offers(self) -> Sequence[Offer]:
+        return [Offer(self.provider, place, Decimal("0.75")) for place in self.places]
+
+    def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
+        return [
+            server
+            for server in self.running.values()
+            if all(key in server.labels and value in (None, server.labels[key]) for key, value in labels.items())
+        ]
+
+    def check(self, specs: Sequence[ServerSpec]) -> None:
+        for spec in specs:
+            if spec.place not in self.places:
+                raise InvalidRequest(f"{spec.place} is unknown")
+
+    def create(self, spec: ServerSpec) -> Server:
+        self.calls.append(f"create {spec.name} as {spec.place}")
+        if spec.place in self.refusals:
+            raise self.refusals[spec.place]
+        return self.add(spec.name, spec.labels, place=spec.place, image=spec.image)
+
+    def add(self, name: str, labels: Mapping[str, str], *, place: Place = HERE, image: str = "debian-13") -> Server:
+        """Put a server there, as if somebody had made it before."""
+        server = Server(
+            id=next(self._ids),
+            name=name,
+            status="running",
+            provider=self.provider,
+            location=place.location,
+            server_type=place.server_type,
+            image=image,
+            ipv4="192.0.2.7",
+            ipv6=None,
+            labels=dict(labels),
+        )
+        self.running[server.id] = server
+        return server
+
+    def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
+        self.calls.append(f"relabel {server.name}")
+        self.running[server.id] = replace(server, labels=dict(labels))
+        return self.running[server.id]
+
+    def delete(self, server: Server) -> None:
+        self.calls.append(f"delete {server.name}")
+        self.running.pop(server.id, None)
+
+
+@pytest.fixture
+def cloud() -> FakeCloud:
+    fake = FakeCloud()
+    _: Cloud = fake  # mypy holds the fake to the protocol
+    return fake
+
+
+@pytest.fixture
+def local_cloud(tmp_path: Path) -> Iterator[Served]:
+    """An empty local cloud over machines in memory, on a port of the loopback."""
+    with serving(tmp_path / "cloud") as served:
+        yield served
+
+
+@pytest.fixture
+def credential() -> Credential:
+    token = next(token for token, project in TOKENS.items() if project == "gpu")
+    return Credential(token, "the token of the test")

@@ -1,0 +1,95 @@
+"""Servers become hosts; clouds that are not there yet are told from clouds that refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from localcloud.testing import Served
+from parrotpark.cloud import Credential, Place, Server, ServerSpec, connect
+from parrotpark.cloud.credentials import read_credential
+from parrotpark.cloud.errors import AuthFailed, InvalidRequest
+from parrotpark.inventory import CloudConfig, hosts, list_servers
+from parrotpark.lease import Lease, State
+
+LEASE = Lease("gpu", "gpu-1", State.SERVING, "me", "abc", 1_800_000_000)
+SERVER = Server("7", "gpu-1", "running", "hetzner", "fsn1", "gpu-l4", "debian-13", "192.0.2.7", None, LEASE.labels())
+
+
+def test_a_server_becomes_a_host() -> None:
+    (host,) = hosts([SERVER])
+    assert host.name == "gpu-1"
+    assert host.groups == ("gpu", "location_fsn1", "slot_gpu_1", "state_serving")
+    assert host.variables["ansible_host"] == "192.0.2.7"
+    facts = host.variables["parrotpark_server"]
+    assert isinstance(facts, dict)
+    assert (facts["role"], facts["slot"], facts["state"]) == ("gpu", "gpu-1", "serving")
+    assert facts["labels"] == LEASE.labels()
+
+
+def test_an_entry_server_stands_in_no_slot() -> None:
+    (host,) = hosts([replace(SERVER, name="entry", labels={"parrotpark-role": "entry"}, ipv4=None)])
+    assert host.groups == ("entry", "location_fsn1")
+    assert "ansible_host" not in host.variables
+
+
+def test_two_servers_of_one_name_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="two servers are named 'gpu-1'"):
+        hosts([SERVER, replace(SERVER, id="8")])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("hetzner", "is not a mapping"),
+        ({"provider": "hetzner", "token": "x"}, "'token' in clouds is unknown; known: provider, endpoint, token_file"),
+        ({"provider": "acme"}, "provider in clouds must be one of hetzner"),
+        ({}, "provider in clouds must be one of hetzner"),
+        ({"provider": "hetzner", "endpoint": 8770}, "'endpoint' in clouds must be a text"),
+    ],
+)
+def test_a_wrong_cloud_is_refused(values: object, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        CloudConfig.parse(values)
+
+
+def test_all_clouds_are_listed(local_cloud: Served, credential: Credential, tmp_path: Path) -> None:
+    cloud = connect("hetzner", credential, local_cloud.endpoint)
+    cloud.create(ServerSpec("gpu-1", Place("fsn1", "ccx33"), "debian-13", LEASE.labels()))
+    cloud.create(ServerSpec("stranger", Place("fsn1", "ccx33"), "debian-13", {}))
+    (tmp_path / "token").write_text(f"{credential.token}\n")
+    configs = [
+        CloudConfig("hetzner", local_cloud.endpoint, token_file=str(tmp_path / "token")),
+        CloudConfig("hetzner", local_cloud.endpoint, token_file=str(tmp_path / "none")),
+        CloudConfig("hetzner", "http://127.0.0.1:9/v1", token_env="TOKEN"),
+    ]
+    listing = list_servers(configs, {"TOKEN": "x"})
+    assert [server.name for server in listing.servers] == ["gpu-1"]
+    assert listing.absent == (
+        f"the token file {tmp_path}/none does not exist",
+        "nothing answers at http://127.0.0.1:9/v1: start the local cloud, or check the endpoint and the network",
+    )
+
+
+def test_a_wrong_token_is_an_error(local_cloud: Served) -> None:
+    config = CloudConfig("hetzner", local_cloud.endpoint, token_env="TOKEN")
+    with pytest.raises(AuthFailed, match="check the token in the environment variable TOKEN"):
+        list_servers([config], {"TOKEN": "wrong"})
+
+
+def test_a_token_that_was_never_given_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(AuthFailed, match="set token_file or token_env"):
+        read_credential(None, None, {})
+    with pytest.raises(AuthFailed, match="environment variable TOKEN is empty: put the API token"):
+        read_credential(None, "TOKEN", {})
+    with pytest.raises(AuthFailed, match="empty is empty: put the API token"):
+        read_credential(str(tmp_path / "empty"), None, {})
+    with pytest.raises(AuthFailed, match="cannot be read"):
+        read_credential(str(tmp_path), None, {})
+
+
+def test_a_credential_hides_its_token_when_printed(credential: Credential) -> None:
+    assert credential.token not in repr(credential)
