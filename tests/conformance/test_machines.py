@@ -1,0 +1,335 @@
+"""What the local cloud's API reports is true inside real machines. Needs root; starts the local cloud or adopts it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hcloud import APIException, Client
+from hcloud.actions.client import BoundAction
+from hcloud.firewalls.domain import FirewallResource, FirewallRule
+from hcloud.images.domain import Image
+from hcloud.locations.domain import Location
+from hcloud.server_types.domain import ServerType
+from hcloud.servers.client import BoundServer
+from hcloud.ssh_keys.client import BoundSSHKey
+from hcloud.volumes.client import BoundVolume
+
+from localcloud import paths, volumes
+from localcloud.network import host_end, namespace
+
+PREFIX = "conformance-"
+ANYWHERE = ["0.0.0.0/0", "::/0"]
+BOOT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A server, and a way into it that trusts only the host key it was given."""
+
+    server: BoundServer
+    keys: Path
+
+    @property
+    def ip(self) -> str:
+        """Its public address."""
+        assert self.server.public_net
+        assert self.server.public_net.ipv4
+        return str(self.server.public_net.ipv4.ip)
+
+    @property
+    def id(self) -> int:
+        """Its number, which names all that carries it."""
+        assert self.server.id
+        return self.server.id
+
+    def try_run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in it as root."""
+        options = [
+            f"UserKnownHostsFile={self.keys}/known_hosts",
+            "StrictHostKeyChecking=yes",
+            "ConnectTimeout=2",
+            "LogLevel=ERROR",
+        ]
+        flags = [flag for option in options for flag in ("-o", option)]
+        ssh = ["ssh", "-i", str(self.keys / "client"), *flags, f"root@{self.ip}", command]
+        return subprocess.run(ssh, capture_output=True, text=True, check=False)
+
+    def run(self, command: str) -> str:
+        """Run a command that must succeed; returns what it printed."""
+        done = self.try_run(command)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout.strip()
+
+    def await_boot(self, other_than: str = "") -> str:
+        """Wait until it has booted and cloud-init is done; returns its boot id."""
+        deadline = time.monotonic() + BOOT_SECONDS
+        while time.monotonic() < deadline:
+            boot = self.try_run("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+            if boot not in ("", other_than):
+                self.try_run("cloud-init status --wait")
+                return boot
+            time.sleep(0.2)
+        raise AssertionError(f"{self.server.name} does not answer")
+
+    def reaches(self, ip: str, port: int) -> bool:
+        """Tell whether something answers there, seen from this machine."""
+        return self.try_run(f"timeout 1 bash -c '</dev/tcp/{ip}/{port}'").returncode == 0
+
+
+def host_reaches(ip: str, port: int) -> bool:
+    """Tell whether something answers there, seen from the host."""
+    probe = ["timeout", "1", "bash", "-c", f"</dev/tcp/{ip}/{port}"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def settle(first: BoundAction | None, *others: BoundAction) -> None:
+    """Wait for actions."""
+    for action in filter(None, (first, *others)):
+        action.wait_until_finished()
+
+
+@pytest.fixture(scope="module")
+def client() -> Client:
+    """The project for GPU hosts: a test that runs wild cannot touch the entry server."""
+    subprocess.run([sys.executable, "-m", "localcloud", "start"], check=True)
+    token = (paths.TOKENS / "gpu").read_text()
+    return Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.1)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A client's key, and a host key that all machines are given."""
+    directory = tmp_path_factory.mktemp("keys")
+    for name in ("client", "host"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", directory / name], check=True)
+    (directory / "known_hosts").write_text(f"10.77.0.* {(directory / 'host.pub').read_text()}")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def ssh_key(client: Client, keys: Path) -> Iterator[BoundSSHKey]:
+    """The client's key, as the API knows it."""
+    key = client.ssh_keys.create(f"{PREFIX}key", (keys / "client.pub").read_text().strip())
+    yield key
+    key.delete()
+
+
+type Boot = Callable[..., Machine]
+
+
+@pytest.fixture(scope="module")
+def boot(client: Client, keys: Path, ssh_key: BoundSSHKey) -> Iterator[Boot]:
+    """Boots machines, and deletes them in the end."""
+    made: list[BoundServer] = []
+    host_key = (keys / "host").read_text().replace("\n", "\n    ")
+    seed = f"#cloud-config\nssh_keys:\n  ed25519_private: |\n    {host_key}\n"
+    seed += f"  ed25519_public: {(keys / 'host.pub').read_text()}\n"
+
+    def boot(name: str, user_data: str = "", image: str = "debian-13", volume: BoundVolume | None = None) -> Machine:
+        found = client.images.get_by_id(int(image)) if image.isdecimal() else Image(name=image)
+        answer = client.servers.create(
+            name=f"{PREFIX}{name}",
+            server_type=ServerType(name="cx23"),
+            image=found,
+            location=Location(name="fsn1"),
+            ssh_keys=[ssh_key],
+            volumes=[volume] if volume else [],
+            user_data=seed + user_data,
+        )
+        made.append(answer.server)
+        settle(answer.action, *answer.next_actions)
+        machine = Machine(answer.server, keys)
+        machine.await_boot()
+        return machine
+
+    yield boot
+    for server in made:
+        with suppress(APIException):  # a test deleted it
+            settle(server.delete())
+
+
+@pytest.fixture(scope="module")
+def volume(client: Client) -> Iterator[BoundVolume]:
+    """A formatted volume."""
+    answer = client.volumes.create(size=10, name=f"{PREFIX}data", location=Location(name="fsn1"), format="ext4")
+    settle(answer.action)
+    yield answer.volume
+    answer.volume.reload()
+    if answer.volume.server:
+        settle(answer.volume.detach())
+    answer.volume.delete()
+
+
+@pytest.fixture(scope="module")
+def one(boot: Boot, volume: BoundVolume) -> Machine:
+    """A machine with a volume and user data."""
+    return boot("one", "write_files:\n- {path: /root/told, content: told}\nruncmd: [touch /root/ran]\n", volume=volume)
+
+
+@pytest.fixture(scope="module")
+def two(boot: Boot) -> Machine:
+    """Its neighbour."""
+    return boot("two")
+
+
+def test_user_data_ran(one: Machine) -> None:
+    assert one.run("cat /root/told; ls /root/ran") == "told/root/ran"
+    assert one.run("hostname") == f"{PREFIX}one"
+
+
+def test_all_units_of_a_fresh_machine_are_well(two: Machine) -> None:
+    assert two.run("systemctl is-system-running --wait") == "running"
+
+
+@pytest.mark.parametrize(
+    "command", ["date --set 2001-01-01", "sysctl -w kernel.panic=77", "echo 77 > /proc/sys/vm/swappiness"]
+)
+def test_the_host_s_clock_and_kernel_are_out_of_reach(two: Machine, command: str) -> None:
+    assert two.try_run(command).returncode != 0
+    assert time.time() > 1_700_000_000
+    assert Path("/proc/sys/kernel/panic").read_text() != "77\n"
+    assert Path("/proc/sys/vm/swappiness").read_text() != "77\n"
+
+
+def test_network_settings_are_the_machine_s_own(two: Machine) -> None:
+    before = Path("/proc/sys/net/ipv4/ip_default_ttl").read_text()
+    two.run("sysctl -w net.ipv4.ip_default_ttl=33")
+    assert Path("/proc/sys/net/ipv4/ip_default_ttl").read_text() == before != "33\n"
+
+
+def test_the_metadata_service_knows_who_asks(one: Machine, two: Machine) -> None:
+    for machine in (one, two):
+        said = machine.run("curl -sf http://169.254.169.254/hetzner/v1/metadata/instance-id")
+        assert said == str(machine.server.id)
+
+
+def test_a_machine_cannot_ask_in_another_s_name(one: Machine, two: Machine) -> None:
+    two.run(f"ip address add {one.ip}/32 dev eth0")
+    ask = f"curl -sf -m 2 --interface {one.ip} http://169.254.169.254/hetzner/v1/userdata"
+    assert two.try_run(ask).returncode != 0
+    two.run(f"ip address delete {one.ip}/32 dev eth0")
+
+
+def test_the_registry_answers_machines(two: Machine) -> None:
+    assert two.run(f"curl -sf http://{paths.GATEWAY}:{paths.REGISTRY_PORT}/v2/") == "{}"
+
+
+def test_a_firewall_filters_and_goes_away_again(client: Client, one: Machine, two: Machine) -> None:
+    one.run("systemd-run --quiet --unit=probe-80 python3 -m http.server 80")
+    one.run("systemd-run --quiet --unit=probe-81 python3 -m http.server 81")
+    deadline = time.monotonic() + 10
+    while not (two.reaches(one.ip, 80) and two.reaches(one.ip, 81)):
+        assert time.monotonic() < deadline
+    rules = [
+        FirewallRule(direction="in", protocol="tcp", port="22", source_ips=ANYWHERE),
+        FirewallRule(direction="in", protocol="tcp", port="80", source_ips=[f"{two.ip}/32"]),
+    ]
+    target = FirewallResource(type="server", server=one.server)
+    firewall = client.firewalls.create(f"{PREFIX}firewall", rules=rules, resources=[target]).firewall
+    deadline = time.monotonic() + 10
+    while two.reaches(one.ip, 81):
+        assert time.monotonic() < deadline
+    ping = f"ping -c 1 -W 1 {one.ip}"
+    assert two.reaches(one.ip, 80)
+    assert not host_reaches(one.ip, 80)
+    assert host_reaches(one.ip, 22)
+    assert two.try_run(ping).returncode != 0
+    assert one.run(f"ping -c 1 -W 1 {two.ip}")  # going out, and the answer coming in
+
+    rules.append(FirewallRule(direction="in", protocol="icmp", source_ips=ANYWHERE))
+    rules.append(FirewallRule(direction="out", protocol="tcp", port="22", destination_ips=ANYWHERE))
+    settle(*firewall.set_rules(rules))
+    assert two.run(ping)
+    assert one.reaches(two.ip, 22)
+    assert one.try_run(f"ping -c 1 -W 1 {two.ip}").returncode != 0
+
+    settle(*firewall.remove_from_resources([target]))
+    assert two.reaches(one.ip, 81)
+    assert host_reaches(one.ip, 80)
+    firewall.delete()
+
+
+def test_a_volume_holds_data_across_machines_and_grows(one: Machine, two: Machine, volume: BoundVolume) -> None:
+    device = f"/dev/disk/by-id/scsi-0HC_Volume_{volume.id}"
+    one.run(f"mount {device} /mnt && echo precious > /mnt/data && umount /mnt")
+    settle(volume.detach())
+    assert one.try_run(f"test -e {device}").returncode != 0
+    settle(volume.attach(two.server))
+    settle(volume.resize(11))
+    assert two.run(f"blockdev --getsize64 {device}") == str(11 * 2**30)
+    two.run(f"e2fsck -fp {device} && resize2fs {device}")
+    assert two.run(f"mount {device} /mnt && cat /mnt/data && umount /mnt") == "precious"
+    settle(volume.detach(), volume.attach(one.server))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_reboot_is_a_boot(one: Machine, volume: BoundVolume, inside: bool) -> None:
+    before = one.await_boot()
+    if inside:
+        one.try_run("systemctl reboot")
+    else:
+        settle(one.server.reboot())
+    assert one.await_boot(other_than=before) != before
+    one.run(f"mount /dev/disk/by-id/scsi-0HC_Volume_{volume.id} /mnt && umount /mnt")
+    one.run("test -e /root/told")
+
+
+def test_power_off_from_inside_is_seen_and_power_on_boots(two: Machine) -> None:
+    before = two.await_boot()
+    two.try_run("systemctl poweroff")
+    deadline = time.monotonic() + BOOT_SECONDS
+    while two.server.status != "off":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        two.server.reload()
+    time.sleep(3)  # the supervisor must leave it off
+    two.server.reload()
+    assert two.server.status == "off"
+    settle(two.server.power_on())
+    assert two.await_boot() != before
+
+
+def test_a_server_from_a_snapshot_has_its_files_and_is_another_machine(boot: Boot, one: Machine) -> None:
+    one.run("mkdir -p /opt/deep && echo baked > /opt/deep/file && rm -f /usr/bin/nano && sync")
+    answer = one.server.create_image(f"{PREFIX}image", type="snapshot")
+    settle(answer.action)
+    three = boot("three", "runcmd: [touch /root/second]\n", image=str(answer.image.id))
+    assert three.run("cat /opt/deep/file; ls /root/second; hostname") == f"baked\n/root/second\n{PREFIX}three"
+    assert three.try_run("test -e /usr/bin/nano").returncode != 0
+    answer.image.delete()
+    assert three.run("cat /opt/deep/file") == "baked"
+
+
+def test_rebuild_brings_the_image_back_and_keeps_the_address(two: Machine) -> None:
+    two.run("touch /root/before")
+    before, address = two.await_boot(), two.ip
+    settle(two.server.rebuild(Image(name="debian-13")).action)
+    two.await_boot(other_than=before)
+    assert two.try_run("test -e /root/before").returncode != 0
+    two.server.reload()
+    assert two.ip == address
+
+
+def test_a_deleted_server_leaves_nothing(boot: Boot) -> None:
+    four = boot("four")
+    settle(four.server.delete())
+    assert not Path("/run/netns", namespace(four.id)).exists()
+    assert not Path("/sys/class/net", host_end(four.ip)).exists()
+    assert not (paths.MACHINES / f"server-{four.id}").exists()
+    assert str(paths.MACHINES / f"server-{four.id}") not in Path("/proc/mounts").read_text()
+
+
+def test_a_deleted_volume_leaves_nothing(client: Client) -> None:
+    answer = client.volumes.create(size=10, name=f"{PREFIX}short", location=Location(name="fsn1"))
+    settle(answer.action)
+    answer.volume.delete()
+    path = paths.VOLUMES / f"{answer.volume.id}.img"
+    assert not path.exists()
+    assert path not in volumes.devices()
