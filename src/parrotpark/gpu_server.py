@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from parrotpark import lease as label
 from parrotpark.cloud import Cloud, Place, Server, ServerSpec
-from parrotpark.cloud.errors import CloudError, OutOfCapacity, QuotaExceeded
+from parrotpark.cloud.errors import CloudError, InvalidRequest, OutOfCapacity, QuotaExceeded
 from parrotpark.lease import Lease, LeaseError, State
 
 ROLE = "gpu"
@@ -121,6 +121,8 @@ def carry_out(cloud: Cloud, step: Step, wanted: Wanted | None) -> Server | None:
 
 
 def _specs(wanted: Wanted, labels: Mapping[str, str]) -> list[ServerSpec]:
+    if not wanted.places:
+        raise InvalidRequest("no offer is given: name at least one location and server type")
     return [
         ServerSpec(
             name=wanted.slot,
@@ -143,8 +145,6 @@ def _create_where_possible(cloud: Cloud, specs: Sequence[ServerSpec]) -> Server:
             return cloud.create(spec)
         except (OutOfCapacity, QuotaExceeded) as error:
             refusals.append(type(error)(f"{spec.place}: {error}"))
-    if not refusals:
-        raise OutOfCapacity("no offer is given: name at least one location and server type")
     raise type(refusals[-1])(f"no offer can be had now: {'; '.join(map(str, refusals))}")
 
 

@@ -138,7 +138,7 @@ def test_when_no_offer_can_be_had_all_reasons_are_given(cloud: FakeCloud) -> Non
 
 
 def test_no_offer_at_all_is_said(cloud: FakeCloud) -> None:
-    with pytest.raises(OutOfCapacity, match="name at least one location"):
+    with pytest.raises(InvalidRequest, match="name at least one location"):
         apply(cloud, replace(WANTED, places=()))
 
 

@@ -1,0 +1,101 @@
+"""Loads our plugins as Ansible does, and gives them an empty local cloud."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultSecret
+from ansible.playbook.play_context import PlayContext
+from ansible.playbook.task import Task
+from ansible.plugins.loader import (
+    action_loader,
+    connection_loader,
+    filter_loader,
+    init_plugin_loader,
+    inventory_loader,
+    module_loader,
+)
+from ansible.template import Templar
+
+from localcloud.testing import TOKENS, Served, serving
+
+ROOT = Path(__file__).parents[3]
+
+type RunModule = Callable[..., dict[str, Any]]
+type RunAction = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plugins() -> None:
+    init_plugin_loader()
+    for loader, folder in (
+        (action_loader, "action"),
+        (filter_loader, "filter"),
+        (inventory_loader, "inventory"),
+        (module_loader, "modules"),
+    ):
+        loader.add_directory(str(ROOT / "plugins" / folder))
+
+
+@pytest.fixture
+def local_cloud(tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path / "cloud") as served:
+        yield served
+
+
+@pytest.fixture
+def token() -> str:
+    return next(token for token, project in TOKENS.items() if project == "gpu")
+
+
+@pytest.fixture
+def loader() -> DataLoader:
+    loader = DataLoader()
+    right: list[Any] = [("default", VaultSecret(b"right"))]
+    loader.set_vault_secrets(right)
+    return loader
+
+
+@pytest.fixture
+def run_module(capsys: pytest.CaptureFixture[str]) -> RunModule:
+    """Runs the `main` of a module with arguments and returns its result."""
+
+    def run(module: ModuleType, **arguments: Any) -> dict[str, Any]:
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            module.main()
+        result = json.loads(capsys.readouterr().out)
+        assert isinstance(result, dict)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def run_action(loader: DataLoader) -> RunAction:
+    """Runs an action plugin with arguments and returns its result."""
+
+    def run(
+        name: str, arguments: dict[str, Any], *, variables: dict[str, Any] | None = None, check: bool = False
+    ) -> dict[str, Any]:
+        task = Task.load({"name": "Test", "action": name, "args": arguments, "check_mode": check})
+        action = action_loader.get(
+            name,
+            task=task,
+            connection=connection_loader.get("local", PlayContext()),
+            play_context=PlayContext(),
+            loader=loader,
+            templar=Templar(loader, variables=variables),
+            shared_loader_obj=None,
+        )
+        result = action.run(task_vars=variables or {})
+        assert isinstance(result, dict)
+        return result
+
+    return run

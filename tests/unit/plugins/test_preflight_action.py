@@ -1,0 +1,125 @@
+"""parrotpark_preflight refuses bad inventories line by line, and lets a good one pass."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible import constants
+from ansible.plugins.loader import action_loader
+from ansible.template import trust_as_template
+
+type Run = Callable[..., dict[str, Any]]
+
+SCHEMA = """
+argument_specs:
+  main:
+    options:
+      parrotpark_domain: {type: str, required: true, description: The one public name.}
+      parrotpark_gpu_slots: {type: int, required: true, description: How many.}
+      parrotpark_tls: {type: str, choices: [internal, acme], description: Who signs.}
+      parrotpark_token: {type: int, no_log: true, description: A secret number.}
+      parrotpark_gpu_offers:
+        type: list
+        elements: dict
+        description: Where.
+        options:
+          location: {type: str, required: true, description: Location.}
+"""
+ROLE = "argument_specs: {main: {options: {litellm_port: {type: int}}}}"
+GOOD = {"parrotpark_domain": "localhost", "parrotpark_gpu_slots": "1"}
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a schema, one role and one inventory, and nothing wrong."""
+    for name, text in {
+        "playbooks/inputs.yml": SCHEMA,
+        "roles/litellm/meta/argument_specs.yml": ROLE,
+        "inventories/local/parrotpark.yml": "plugin: parrotpark\n",
+        "inventories/local/group_vars/all.yml": "parrotpark_domain: localhost\nparrotpark_gpu_slots: 1\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    real = constants.config.get_config_value
+    folders = {"DEFAULT_ROLES_PATH": [str(tmp_path / "roles")]}
+    monkeypatch.setattr(
+        constants.config, "get_config_value", lambda key, **other: folders.get(key) or real(key, **other)
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def judge(run_action: Run, site: Path, **inputs: Any) -> list[str]:
+    variables = {"ansible_inventory_sources": [str(site / "inventories/local")], **GOOD, **inputs}
+    given = {name: value for name, value in variables.items() if value is not None}
+    arguments = {"schema": str(site / "playbooks/inputs.yml")}
+    result = run_action("parrotpark_preflight", arguments, variables=given)
+    assert result == run_action("parrotpark_preflight", arguments, variables=given, check=True)
+    if not result.get("failed"):
+        assert result == {"changed": False}
+        return []
+    return str(result["msg"]).splitlines()
+
+
+def test_good_inputs_pass(run_action: Run, site: Path) -> None:
+    assert judge(run_action, site, parrotpark_gpu_offers=[{"location": "fsn1"}]) == []
+
+
+def test_an_inventory_file_is_judged_like_its_folder(run_action: Run, site: Path) -> None:
+    sources = [str(site / "inventories/local/parrotpark.yml"), "one,two"]
+    assert judge(run_action, site, ansible_inventory_sources=sources) == []
+
+
+def test_role_variables_and_unknown_inputs_are_refused_with_their_file(run_action: Run, site: Path) -> None:
+    (site / "inventories/local/host_vars").mkdir()
+    (site / "inventories/local/host_vars/entry.yml").write_text("litellm_port: 1\nparrotpark_domian: x\n")
+    assert judge(run_action, site) == [
+        "litellm_port in inventories/local/host_vars/entry.yml is a variable of the role litellm, and "
+        "playbooks/group_vars/all/wiring.yml would silently win over it: set a parrotpark_… input instead, "
+        "or wire it there",
+        "parrotpark_domian in inventories/local/host_vars/entry.yml is no input: did you mean parrotpark_domain?",
+    ]
+
+
+def test_extra_variables_are_inputs_too(run_action: Run, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = action_loader.get("parrotpark_preflight", class_only=True)
+    monkeypatch.setattr(sys.modules[plugin.__module__], "load_extra_vars", lambda _: {"parrotpark_gpu_slot": 2})
+    assert judge(run_action, site) == [
+        "parrotpark_gpu_slot in the extra variables is no input: did you mean parrotpark_gpu_slots?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "problem"),
+    [
+        (
+            {"parrotpark_domain": None},
+            "parrotpark_domain is missing from inventories/local/group_vars/all.yml: The one public name.",
+        ),
+        ({"parrotpark_domain": ["a"]}, "parrotpark_domain must be a text, not a list: The one public name."),
+        (
+            {"parrotpark_gpu_slots": "one"},
+            "argument 'parrotpark_gpu_slots' is of type str and we were unable to convert",
+        ),
+        ({"parrotpark_tls": "none"}, "value of parrotpark_tls must be one of: internal, acme, got: none"),
+        ({"parrotpark_gpu_offers": [{"place": "x"}]}, "missing required arguments: location found in parrotpark_gpu"),
+    ],
+)
+def test_a_wrong_value_is_named(run_action: Run, site: Path, inputs: dict[str, Any], problem: str) -> None:
+    lines = judge(run_action, site, **inputs)
+    assert lines[0].startswith(problem)
+
+
+def test_a_value_that_cannot_be_worked_out_is_named(run_action: Run, site: Path) -> None:
+    (line,) = judge(run_action, site, parrotpark_domain=trust_as_template("{{ nowhere }}"))
+    assert line == "parrotpark_domain cannot be worked out: 'nowhere' is undefined"
+
+
+def test_a_secret_is_not_shown(run_action: Run, site: Path) -> None:
+    (line,) = judge(run_action, site, parrotpark_token="topsecret")
+    assert "parrotpark_token" in line
+    assert "topsecret" not in line
