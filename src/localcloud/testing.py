@@ -1,4 +1,4 @@
-"""For tests of the API and of its clients: a backend in memory, and the API on a port of the loopback."""
+"""For tests of the API and of its clients: a backend in memory, and the API over it with and without a network."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from .api import create_app
@@ -146,15 +146,30 @@ class LocalCloud:
             time.sleep(0.001)
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A local cloud over machines in memory that real clients can reach."""
+
+    endpoint: str
+    backend: MemoryBackend
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every official client reads: where the API is, and the token of the project `entry`."""
+        return {"HCLOUD_ENDPOINT": self.endpoint, "HCLOUD_TOKEN": next(iter(TOKENS))}
+
+
 @contextmanager
-def serving(app: Starlette) -> Iterator[str]:
-    """Serve the app on a free port of the loopback; yields the API's endpoint."""
+def serving(directory: Path) -> Iterator[Served]:
+    """Serve a local cloud on a free port of the loopback."""
+    backend = MemoryBackend()
     listener = socket.create_server(("127.0.0.1", 0))
+    app = create_app(Store(directory), backend, TOKENS)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()  # the listener accepts already: who connects before the app is up only waits
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", backend)
     finally:
         server.should_exit = True
         thread.join()

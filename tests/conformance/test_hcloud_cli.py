@@ -1,0 +1,115 @@
+"""Debian's `hcloud` command, unchanged, drives the local cloud's API."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from localcloud.testing import PUBLIC_KEY, Served, serving
+
+type Hcloud = Callable[..., str]
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Served]:
+    with serving(tmp_path) as served:
+        yield served
+
+
+@pytest.fixture
+def hcloud(cloud: Served) -> Hcloud:
+    """Run the command; returns what it prints, raises CalledProcessError where it fails."""
+    program = shutil.which("hcloud") or pytest.fail("there is no `hcloud` here: apt-get install hcloud-cli")
+
+    def run(*arguments: str) -> str:
+        environment = {**os.environ, **cloud.environment}
+        done = subprocess.run(
+            [program, *arguments],
+            env=environment,
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        return done.stdout
+
+    return run
+
+
+def refusal(hcloud: Hcloud, *arguments: str) -> str:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        hcloud(*arguments)
+    return str(failed.value.output)
+
+
+def test_life_of_a_server(hcloud: Hcloud, cloud: Served, tmp_path: Path) -> None:
+    key = tmp_path / "key.pub"
+    key.write_text(PUBLIC_KEY)
+    hcloud("ssh-key", "create", "--name", "me", "--public-key-from-file", str(key))
+    create = ("server", "create", "--type", "cx33", "--image", "debian-13", "--location", "nbg1", "--ssh-key", "me")
+    assert "10.77.0.10" in hcloud(*create, "--name", "entry", "--label", "a=b")
+    assert "name is already used" in refusal(hcloud, *create, "--name", "entry")
+    listed = hcloud("server", "list", "-l", "a in (b,c),!d", "-o", "noheader", "-o", "columns=name,status,ipv4,labels")
+    assert listed.split() == ["entry", "running", "10.77.0.10", "a=b"]
+
+    for power in ("reboot", "reset", "shutdown", "poweron", "poweroff"):
+        hcloud("server", power, "entry")
+    assert not cloud.backend.on
+    hcloud("server", "create-image", "--type", "snapshot", "--description", "golden", "entry")
+    assert "golden" in hcloud("image", "list", "--type", "snapshot")
+    hcloud("server", "rebuild", "--image", "debian-13", "entry")
+    hcloud("server", "add-label", "entry", "c=d")
+    hcloud("server", "enable-protection", "entry", "delete", "rebuild")
+    assert "(protected)" in refusal(hcloud, "server", "delete", "entry")
+    hcloud("server", "disable-protection", "entry", "delete", "rebuild")
+    hcloud("server", "delete", "entry")
+    assert not cloud.backend.machines
+
+
+def test_volumes(hcloud: Hcloud, cloud: Served) -> None:
+    hcloud("server", "create", "--name", "entry", "--type", "cx23", "--image", "debian-13", "--location", "fsn1")
+    hcloud("volume", "create", "--name", "data", "--size", "10", "--location", "fsn1", "--format", "ext4")
+    hcloud("volume", "attach", "data", "--server", "entry")
+    assert [len(volumes) for volumes in cloud.backend.shown.values()] == [1]
+    assert "entry" in hcloud("volume", "list")
+    assert "(resource_in_use)" in refusal(hcloud, "volume", "delete", "data")
+    hcloud("volume", "detach", "data")
+    hcloud("volume", "resize", "data", "--size", "20")
+    hcloud("volume", "delete", "data")
+    assert not cloud.backend.volumes
+
+
+def test_firewalls(hcloud: Hcloud, cloud: Served) -> None:
+    hcloud("server", "create", "--name", "entry", "--type", "cx23", "--image", "debian-13")
+    hcloud("firewall", "create", "--name", "ssh")
+    ssh = ("--direction", "in", "--protocol", "tcp", "--port", "22", "--source-ips", "0.0.0.0/0")
+    hcloud("firewall", "add-rule", "ssh", *ssh)
+    hcloud("firewall", "apply-to-resource", "ssh", "--type", "server", "--server", "entry")
+    rules = cloud.backend.rules["10.77.0.10"]
+    assert rules is not None
+    assert [rule.port for rule in rules] == ["22"]
+    assert "still in use" in refusal(hcloud, "firewall", "delete", "ssh")
+    hcloud("firewall", "remove-from-resource", "ssh", "--type", "server", "--server", "entry")
+    hcloud("firewall", "delete", "ssh")
+
+
+KINDS = """
+    certificate firewall floating-ip image iso load-balancer location network placement-group primary-ip server
+    server-type ssh-key volume
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS.split())
+def test_everything_can_be_listed(hcloud: Hcloud, kind: str) -> None:
+    assert "ID" in hcloud(kind, "list")
+
+
+def test_refusals_are_said_in_one_line(hcloud: Hcloud) -> None:
+    create = ("server", "create", "--name", "x", "--image", "debian-13")
+    assert refusal(hcloud, *create, "--type", "cx99") == "hcloud: server_type 'cx99' not found (not_found)\n"
+    assert "(deprecated_api_endpoint)" in refusal(hcloud, "datacenter", "list")
