@@ -266,7 +266,8 @@ def test_a_volume_holds_data_across_machines_and_grows(one: Machine, two: Machin
     assert two.run(f"blockdev --getsize64 {device}") == str(11 * 2**30)
     two.run(f"e2fsck -fp {device} && resize2fs {device}")
     assert two.run(f"mount {device} /mnt && cat /mnt/data && umount /mnt") == "precious"
-    settle(volume.detach(), volume.attach(one.server))
+    settle(volume.detach())
+    settle(volume.attach(one.server))
 
 
 @pytest.mark.parametrize("inside", [True, False])
