@@ -1,32 +1,38 @@
 """A LiteLLM callback: a model whose server cannot be reached is asleep, and clients are told so in words.
 
-Without it they would read the HTTP client's own error. Loaded by LiteLLM from beside its configuration.
+Without it they would read the HTTP client's own error. LiteLLM loads it from beside its configuration.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 from fastapi import HTTPException
-from litellm.exceptions import APIConnectionError, InternalServerError, ServiceUnavailableError, Timeout
 from litellm.integrations.custom_logger import CustomLogger
 
 MESSAGE = Path(__file__).with_name("asleep.txt").read_text().strip()
-UNREACHABLE = (APIConnectionError, ServiceUnavailableError, Timeout)
+GATEWAY_ERRORS = {502, 503, 504}  # what a load balancer answers when no server stands behind it
 
 
-def unreachable(error: Exception) -> bool:
-    """A refused connection arrives as an InternalServerError that the HTTP client's own error caused."""
-    return isinstance(error, UNREACHABLE) or (
-        isinstance(error, InternalServerError) and "Connection error" in str(error)
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def asleep(error: Exception) -> bool:
+    return getattr(error, "status_code", None) in GATEWAY_ERRORS or any(
+        isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout) for cause in causes(error)
     )
 
 
-class Asleep(CustomLogger):  # type: ignore[misc]
+class Asleep(CustomLogger):  # type: ignore[misc]  # LiteLLM's class is known in its own environment only
     async def async_post_call_failure_hook(
-        self, request_data: dict[str, Any], original_exception: Exception, *_: Any, **__: Any
+        self, request_data: dict[str, Any], original_exception: Exception, *args: Any, **kwargs: Any
     ) -> HTTPException | None:
-        """Answer 503 in place of the original error, or leave that as it is."""
-        return HTTPException(status_code=503, detail=MESSAGE) if unreachable(original_exception) else None
+        """The error to answer in place of the original one, or None to leave that as it is."""
+        return HTTPException(status_code=503, detail=MESSAGE) if asleep(original_exception) else None
 
 
 handler = Asleep()
