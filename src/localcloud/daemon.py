@@ -22,7 +22,7 @@ from typing import TextIO
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from localcloud import api, metadata, network, roots
+from localcloud import api, metadata, network, podman, roots
 from localcloud.backend import BackendError
 from localcloud.machines import PodmanBackend
 from localcloud.paths import API_PORT, GATEWAY, METADATA, STATE, TOKENS
@@ -102,6 +102,7 @@ def _listen(address: IPv4Address, port: int) -> socket.socket:
 async def _serve() -> None:
     roots.remove_unfinished()
     backend = PodmanBackend()
+    podman.podman("unpause", "--all")  # a snapshot may have been cut off
     network.ensure_bridge()
     store = Store(STATE)
     cloud = api.create_app(store, backend, tokens())

@@ -35,6 +35,11 @@ NEEDED = {
     "nsenter": "util-linux",
     "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
+    "node": "nodejs",
+    "npm": "npm",
+    "rsync": "rsync",
+    "ssh": "openssh-client",
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }
 
 PLAN = f"""\
@@ -66,7 +71,8 @@ def missing_packages() -> list[str]:
     needed = dict(NEEDED)
     if not unified_cgroups():
         needed["runc"] = "runc"  # crun refuses that tree
-    return [package for what, package in needed.items() if not shutil.which(what, path=_path()) and not _file(what)]
+    packages = [package for what, package in needed.items() if not _is_there(what)]
+    return packages if importlib.util.find_spec("ensurepip") else [*packages, "python3-venv"]
 
 
 def unified_cgroups() -> bool:
@@ -157,15 +163,23 @@ def check_network() -> Iterator[Finding]:
             yield Finding("error", f"{NETWORK}.0/24 is in use on {interface}", "free that network")
 
 
-def check_forwarding() -> Iterator[Finding]:
-    """No other packet filter stops what machines send."""
-    rules = _output("iptables", "-S", "FORWARD") if shutil.which("iptables", path=_path()) else ""
-    if "-P FORWARD DROP" not in rules:
-        yield ok("no other packet filter stops forwarding")
+def check_filters() -> Iterator[Finding]:
+    """No other packet filter stops what machines send; Docker's and ufw's would."""
+    rules = _output("iptables", "-S") if _is_there("iptables") else ""
+    through = "DOCKER-USER" if "-N DOCKER-USER" in rules else "FORWARD"
+    wanted = {"INPUT": ["INPUT -i"], "FORWARD": [f"{through} -i", f"{through} -o"]}
+    missing = [
+        f"{way} parrotpark+ -j ACCEPT"
+        for chain, ways in wanted.items()
+        if f"-P {chain} DROP" in rules
+        for way in ways
+        if f"-A {way} parrotpark+ -j ACCEPT" not in rules
+    ]
+    if missing:
+        fix = " && ".join(f"iptables -I {rule}" for rule in missing)
+        yield Finding("error", "this machine's iptables drops what machines send", fix)
     else:
-        chain = "DOCKER-USER" if "DOCKER-USER" in rules else "FORWARD"
-        fix = " && ".join(f"iptables -I {chain} {way} parrotpark+ -j ACCEPT" for way in ("-i", "-o"))
-        yield Finding("error", "this machine's iptables drops what machines send (Docker or ufw does so)", fix)
+        yield ok("no other packet filter stops what machines send")
 
 
 def check_indexes() -> Iterator[Finding]:
@@ -203,18 +217,15 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_kernel,
     check_room,
     check_network,
-    check_forwarding,
+    check_filters,
     check_names,
     check_indexes,
 )
 
 
-def _file(what: str) -> bool:
-    return what.startswith("/") and Path(what).exists()
-
-
-def _path() -> str:
-    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # which many users' PATH lacks
+def _is_there(what: str) -> bool:
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # which many users' PATH lacks
+    return Path(what).exists() if what.startswith("/") else shutil.which(what, path=path) is not None
 
 
 def _output(*command: str) -> str:

@@ -118,7 +118,14 @@ class PodmanBackend:
 
     def snapshot(self, machine: Machine, image: str) -> int:
         """Save the machine's root as `image`; return its size in bytes."""
-        return roots.snapshot(container_name(machine.id), image)
+        name = container_name(machine.id)
+        if machine.id not in self.running():
+            return roots.snapshot(name, image)
+        podman.podman("pause", name)  # a copy of what changes meanwhile would be of no use
+        try:
+            return roots.snapshot(name, image)
+        finally:
+            podman.podman("unpause", name)
 
     def delete_image(self, image: str) -> None:
         """Remove a snapshot."""

@@ -13,7 +13,7 @@ def run(*argv: str | Path, stdin: str | None = None, env: Mapping[str, str] | No
     """Run a program to its end and return what it printed.
 
     Raises:
-        BackendError: the program is missing or failed; the message holds its last words.
+        BackendError: the program is missing or failed; the message holds its first complaint.
     """
     name = Path(argv[0]).name
     try:
@@ -21,8 +21,8 @@ def run(*argv: str | Path, stdin: str | None = None, env: Mapping[str, str] | No
     except FileNotFoundError as error:
         raise BackendError(f"{name} is not installed") from error
     if done.returncode != 0:
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        said = lines[-1] if lines else f"exit status {done.returncode}"
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit status {done.returncode}"]
+        said = next((line for line in lines if line.lower().startswith(("e:", "error"))), lines[-1])
         raise BackendError(f"{name} failed: {said}")
     return done.stdout
 

@@ -45,13 +45,11 @@ def ensure_image(progress: Callable[[str], None]) -> None:
     podman.run_attached(builder, "--network=host", "--rootfs", str(root), "/bin/sh", "-ec", install)
     roots.snapshot(builder, IMAGE, recipe=recipe)
     roots.delete(builder)
-    stop()  # the next `ensure` starts the new one
+    stop()  # the supervisor starts the new one
 
 
-def ensure() -> None:
-    """Start the registry unless it runs."""
-    if podman.alive(NAME):
-        return
+def start() -> None:
+    """Start the registry."""
     root = roots.create(NAME, IMAGE)
     config = roots.directory(NAME) / "config.yml"
     config.write_text(CONFIG)

@@ -7,10 +7,10 @@ import logging
 import time
 from dataclasses import replace
 
-from localcloud import forward, registry
+from localcloud import forward, podman, registry
 from localcloud.actions import Actions, LockedError, begin
 from localcloud.backend import BackendError
-from localcloud.machines import PodmanBackend
+from localcloud.machines import PodmanBackend, container_name
 from localcloud.model import Reference, Server
 from localcloud.store import Store
 
@@ -27,7 +27,7 @@ class Supervisor:
         self._store = store
         self._backend = backend
         self._actions = actions
-        self._tried: dict[int, float] = {}  # server id: when it was last started, by the monotonic clock
+        self._tried: dict[str, float] = {}  # container: when it was last started, by the monotonic clock
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -49,7 +49,8 @@ class Supervisor:
         Raises:
             BackendError: the host could not do what was needed.
         """
-        registry.ensure()
+        if not podman.alive(registry.NAME) and self._due(registry.NAME):
+            registry.start()
         state = self._store.state
         running = self._backend.running()
         for server in state.servers.values():
@@ -62,12 +63,17 @@ class Supervisor:
             with self._store.change() as state:
                 state.servers[server.id] = replace(state.servers[server.id], wanted="off")
             return
-        if time.monotonic() - self._tried.get(server.id, -RETRY) < RETRY:
+        if not self._due(container_name(server.id)):
             return
-        self._tried[server.id] = time.monotonic()
         try:
             with self._store.change() as state:
                 actions = begin(state, server.project, ("start_server", [Reference("server", server.id)]))
         except LockedError:
             return
         self._actions.submit(actions)
+
+    def _due(self, name: str) -> bool:
+        if time.monotonic() - self._tried.get(name, -RETRY) < RETRY:
+            return False
+        self._tried[name] = time.monotonic()
+        return True

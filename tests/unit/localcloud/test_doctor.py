@@ -38,10 +38,10 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "NEEDED", {"/nowhere/mmdebstrap": "mmdebstrap", "sh": "dash"})
     monkeypatch.setattr(doctor, "unified_cgroups", lambda: True)
     assert doctor.missing_packages() == ["mmdebstrap"]
-    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    (finding,) = doctor.check_packages()
-    assert finding.level == "error"
-    assert "dash" in finding.text
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)  # no apt either
+    assert list(doctor.check_packages()) == [
+        doctor.Finding("error", "missing, and there is no apt: mmdebstrap dash", "install them yourself")
+    ]
 
 
 def test_a_small_disk_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,6 +57,31 @@ def test_a_taken_port_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         finding = next(doctor.check_network())
     assert finding.level == "error"
     assert "ss -ltnp" in finding.fix
+
+
+DOCKER = "-P INPUT ACCEPT\n-P FORWARD DROP\n-N DOCKER-USER\n"
+ACCEPTING = "-A DOCKER-USER -i parrotpark+ -j ACCEPT\n-A DOCKER-USER -o parrotpark+ -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "fix"),
+    [
+        ("-P INPUT ACCEPT\n-P FORWARD ACCEPT\n", ""),
+        (
+            DOCKER,
+            "iptables -I DOCKER-USER -i parrotpark+ -j ACCEPT && iptables -I DOCKER-USER -o parrotpark+ -j ACCEPT",
+        ),
+        (DOCKER + ACCEPTING, ""),
+        ("-P INPUT DROP\n-P FORWARD ACCEPT\n", "iptables -I INPUT -i parrotpark+ -j ACCEPT"),
+    ],
+)
+def test_a_packet_filter_in_the_way_is_an_error_until_mended(
+    rules: str, fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_is_there", lambda _: True)
+    monkeypatch.setattr(doctor, "_output", lambda *_: rules)
+    (finding,) = doctor.check_filters()
+    assert (finding.level, finding.fix) == ("error" if fix else "ok", fix)
 
 
 @pytest.mark.parametrize(("level", "status"), [("ok", 0), ("warning", 0), ("error", 1)])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from localcloud import registry
+from localcloud import podman, registry
 from localcloud.supervisor import Supervisor
 from localcloud.testing import LocalCloud, MemoryBackend
 
@@ -27,7 +27,7 @@ class SelfWilledBackend(MemoryBackend):
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalCloud, SelfWilledBackend, Any]]:
     """A cloud with one running server, and its supervisor's look."""
-    monkeypatch.setattr(registry, "ensure", lambda: None)
+    monkeypatch.setattr(podman, "alive", lambda name: name == registry.NAME)
     backend = SelfWilledBackend()
     cloud = LocalCloud(tmp_path, backend)
     with cloud.client:
