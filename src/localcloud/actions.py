@@ -135,4 +135,6 @@ class Actions:
         finished = _ended(action, error)
         with self._store.change() as state:
             state.actions[action.id] = finished
+        resources = ", ".join(f"{ref.type} {ref.id}" for ref in action.resources)
+        _log.info("%s of %s: %s", action.command, resources, ": ".join(error) if error else "done")
         return finished

@@ -50,6 +50,8 @@ def forget(state: State, server_id: int) -> None:
 
 
 class Work:
+    """Brings about in the backend what actions name, and what the firewalls say."""
+
     def __init__(self, store: Store, backend: Backend) -> None:
         self._store = store
         self._backend = backend

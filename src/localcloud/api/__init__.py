@@ -28,7 +28,16 @@ type Routes = list[tuple[str, str, Handler]]  # method, path below /v1, handler
 type Endpoint = Callable[[Request], Awaitable[Response]]
 
 # Kinds of resources that this cloud has none of.
-_NONE = ("certificates", "floating_ips", "isos", "load_balancers", "networks", "placement_groups", "zones")
+_NONE = (
+    "certificates",
+    "floating_ips",
+    "isos",
+    "load_balancer_types",
+    "load_balancers",
+    "networks",
+    "placement_groups",
+    "zones",
+)
 
 _ROUTES: Routes = [
     ("GET", "/actions", actions.list_by_id),
@@ -44,13 +53,13 @@ _ROUTES: Routes = [
     ("POST", "/servers", servers.create),
     ("GET", "/servers/{id:int}", servers.get),
     ("PUT", "/servers/{id:int}", servers.update),
-    ("DELETE", "/servers/{id:int}", servers.act("delete_server", "off", destroys=True)),
-    ("POST", "/servers/{id:int}/actions/poweron", servers.act("start_server", "running")),
-    ("POST", "/servers/{id:int}/actions/poweroff", servers.act("stop_server", "off")),
-    ("POST", "/servers/{id:int}/actions/shutdown", servers.act("shutdown_server", "off")),
-    ("POST", "/servers/{id:int}/actions/reboot", servers.act("reboot_server", "running")),
-    ("POST", "/servers/{id:int}/actions/reset", servers.act("reset_server", "running")),
-    ("POST", "/servers/{id:int}/actions/rebuild", servers.act("rebuild_server", "running", destroys=True)),
+    ("DELETE", "/servers/{id:int}", servers.delete),
+    ("POST", "/servers/{id:int}/actions/poweron", servers.power_on),
+    ("POST", "/servers/{id:int}/actions/poweroff", servers.power_off),
+    ("POST", "/servers/{id:int}/actions/shutdown", servers.shutdown),
+    ("POST", "/servers/{id:int}/actions/reboot", servers.reboot),
+    ("POST", "/servers/{id:int}/actions/reset", servers.reset),
+    ("POST", "/servers/{id:int}/actions/rebuild", servers.rebuild),
     ("POST", "/servers/{id:int}/actions/create_image", servers.create_image),
     ("POST", "/servers/{id:int}/actions/change_protection", servers.change_protection),
     ("GET", "/ssh_keys", ssh_keys.list_all),
@@ -113,7 +122,6 @@ def create_app(store: Store, backend: Backend, tokens: Mapping[str, str]) -> Sta
         async def answer(request: Request) -> Response:
             project = _project(request, tokens)
             call = Call(
-                method=request.method,
                 project=project,
                 ids=request.path_params,
                 query=request.query_params,

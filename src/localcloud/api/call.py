@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.datastructures import QueryParams
 
@@ -25,9 +25,17 @@ _PER_PAGE = 25
 _MOST_PER_PAGE = 50
 
 
+class Named(Protocol):
+    """What clients may name by its id or by its name."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    method: str
     project: str
     ids: Mapping[str, int]  # the numbers in the path
     query: QueryParams
@@ -145,11 +153,11 @@ class Call:
         return int(text)
 
 
-def chosen[T](items: Iterable[T], id_or_name: object, what: str, *, field: str | None = None) -> T:
+def chosen[T: Named](items: Iterable[T], id_or_name: object, what: str) -> T:
     """The item that a client names by its id (as a number or in digits) or by its name; raises `not_found`."""
     if isinstance(id_or_name, bool) or not isinstance(id_or_name, int | str):
-        raise invalid(field or what, "is the ID or name of one")
+        raise invalid(what, "is the ID or name of one")
     for item in items:
-        if str(id_or_name) in (str(getattr(item, "id")), getattr(item, "name")):  # noqa: B009
+        if str(id_or_name) in (str(item.id), item.name):
             return item
     raise not_found(f"{what} '{id_or_name}'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 
 class ApiError(Exception):
@@ -23,14 +23,8 @@ def not_found(what: str) -> ApiError:
 
 
 def invalid(field: str, *messages: str) -> ApiError:
-    return invalid_fields({field: messages})
-
-
-def invalid_fields(fields: Mapping[str, Sequence[str]]) -> ApiError:
-    names = ", ".join(f"'{name}'" for name in fields)
-    problems = "; ".join(message for messages in fields.values() for message in messages)
-    details = {"fields": [{"name": name, "messages": list(messages)} for name, messages in fields.items()]}
-    return ApiError(422, "invalid_input", f"invalid input in field {names}: {problems}", details)
+    details = {"fields": [{"name": field, "messages": list(messages)}]}
+    return ApiError(422, "invalid_input", f"invalid input in field '{field}': {'; '.join(messages)}", details)
 
 
 def not_unique(field: str, message: str) -> ApiError:

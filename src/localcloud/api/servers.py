@@ -87,7 +87,7 @@ def create(call: Call) -> Reply:
         steps += [("attach_volume", [ref, Reference("volume", volume.id)]) for volume in volumes]
         steps += [("start_server", [ref])] if starts else []
         actions = begin(state, call.project, *steps)
-    reply = _view(call)(server)
+        reply = views.server(state, server, frozenset(), call.actions.work.filtered)
     call.actions.submit(actions)
     return 201, {
         "server": reply,
@@ -129,7 +129,19 @@ def _place(call: Call, kind: ServerType, required: set[str]) -> Location:
     return place
 
 
-def act(command: str, wanted: Power | None = None, *, destroys: bool = False) -> Handler:
+def _rebuilt(call: Call, server: Server) -> Server:
+    image = chosen(bootable(call), call.body.get("image"), "image")
+    return replace(server, image=image.name, user_data=call.text("user_data", server.user_data))
+
+
+def _handler(
+    command: str,
+    wanted: Power,
+    *,
+    destroys: bool = False,
+    change: Callable[[Call, Server], Server] = lambda _call, server: server,
+    status: int = 201,
+) -> Handler:
     """A handler that stores what is wanted of the server and has the command run."""
 
     def handler(call: Call) -> Reply:
@@ -140,19 +152,20 @@ def act(command: str, wanted: Power | None = None, *, destroys: bool = False) ->
             if wanted == "running" and server.primary_ip is None:
                 raise refused("server_without_address", f"server {server.name} has no primary IP: assign one first")
             actions = begin(state, call.project, (command, [Reference("server", server.id)]))
-            state.servers[server.id] = _rebuilt(call, server) if command == "rebuild_server" else server
-            if wanted:
-                state.servers[server.id] = replace(state.servers[server.id], wanted=wanted)
-        reply = {"action": views.action(actions[0])}
+            state.servers[server.id] = replace(change(call, server), wanted=wanted)
         call.actions.submit(actions)
-        return (200 if call.method == "DELETE" else 201), reply
+        return status, {"action": views.action(actions[0])}
 
     return handler
 
 
-def _rebuilt(call: Call, server: Server) -> Server:
-    image = chosen(bootable(call), call.body.get("image"), "image")
-    return replace(server, image=image.name, user_data=call.text("user_data", server.user_data))
+delete = _handler("delete_server", "off", destroys=True, status=200)
+power_on = _handler("start_server", "running")
+power_off = _handler("stop_server", "off")
+shutdown = _handler("shutdown_server", "off")
+reboot = _handler("reboot_server", "running")
+reset = _handler("reset_server", "running")
+rebuild = _handler("rebuild_server", "running", destroys=True, change=_rebuilt)
 
 
 def create_image(call: Call) -> Reply:
@@ -170,8 +183,8 @@ def create_image(call: Call) -> Reply:
             server_name=server.name,
             disk_gb=catalogue.server_type(server.server_type).disk_gb,
         )
-        steps: Step = ("create_image", [Reference("server", server.id), Reference("image", image.id)])
-        actions = begin(state, call.project, steps)
+        refs = [Reference("server", server.id), Reference("image", image.id)]
+        actions = begin(state, call.project, ("create_image", refs))
         state.images[image.id] = image
     call.actions.submit(actions)
     return 201, {"image": views.snapshot(image), "action": views.action(actions[0])}
