@@ -12,7 +12,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from parrotpark import gpu_server
-from parrotpark.cloud import PROVIDERS, Place, Server, connect
+from parrotpark.cloud import PROVIDERS, RUNNING, Place, Server, connect
 from parrotpark.cloud.credentials import Credential, read_credential
 from parrotpark.cloud.errors import CloudError
 from parrotpark.gpu_server import Step, Verb, Wanted
@@ -25,7 +25,8 @@ description:
   - Creates, adopts, renews, replaces or deletes the server that stands in a slot. The provider's list is the truth; the
     lease travels on the server's labels, with the call that creates it.
   - A server of the slot is adopted when its lease is valid and it was made from the wanted fingerprint; otherwise it is
-    deleted and a new one is made. A lease of which less than half is left is renewed.
+    deleted and a new one is made. A lease of which less than half is left is renewed, and a server that is off is
+    switched on.
   - Runs on the control machine, in the Python environment of this repository.
 author: Parrotpark
 attributes:
@@ -139,7 +140,7 @@ verb:
   type: str
   returned: success
   sample: create
-  choices: [create, keep, relabel, replace, delete]
+  choices: [create, keep, adjust, replace, delete]
 reason:
   description: Why, in one line.
   type: str
@@ -243,16 +244,16 @@ def _diff(step: Step, wanted: Wanted | None) -> dict[str, Any]:
     before = {server.name: _shown(server) for server in (*step.delete, *filter(None, [step.keep]))}
     after: dict[str, Any] = {}
     if step.keep is not None:
-        after[step.keep.name] = {**_shown(step.keep), "labels": dict(step.labels)}
+        after[step.keep.name] = {**_shown(step.keep), "status": RUNNING, "labels": dict(step.labels)}
     elif wanted is not None:
         places = [str(place) for place in wanted.places]
-        after[wanted.slot] = {"image": wanted.image, "offers": places, "labels": dict(step.labels)}
+        after[wanted.slot] = {"image": wanted.image, "offers": places, "status": RUNNING, "labels": dict(step.labels)}
     return {"before": before, "after": after}
 
 
 def _shown(server: Server) -> dict[str, Any]:
     place = Place(server.location, server.server_type)
-    return {"image": server.image, "offers": [str(place)], "labels": dict(server.labels)}
+    return {"image": server.image, "offers": [str(place)], "status": server.status, "labels": dict(server.labels)}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from parrotpark import lease as label
-from parrotpark.cloud import Cloud, Place, Server, ServerSpec
+from parrotpark.cloud import OFF, Cloud, Place, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest, OutOfCapacity, QuotaExceeded
 from parrotpark.lease import Lease, LeaseError, State
 
@@ -36,7 +36,7 @@ class Verb(StrEnum):
 
     CREATE = "create"
     KEEP = "keep"
-    RELABEL = "relabel"
+    ADJUST = "adjust"
     REPLACE = "replace"
     DELETE = "delete"
 
@@ -83,9 +83,14 @@ def decide_present(found: Sequence[Server], wanted: Wanted, now: int) -> Step:
     lease = Lease.parse(keep.labels)
     renewed = new.until if lease.until - now < wanted.term / 2 else None
     labels = {**keep.labels, **wanted.labels, **lease.with_changes(state=wanted.state, until=renewed).labels()}
-    if labels == dict(keep.labels) and not surplus:
+    changes = [
+        *(["its labels change"] if labels != dict(keep.labels) else []),
+        *(["it is switched on"] if keep.status == OFF else []),
+        *(f"{server.name} goes" for server in surplus),
+    ]
+    if not changes:
         return Step(Verb.KEEP, f"{keep.name} has a valid lease and the wanted fingerprint", keep, labels=labels)
-    return Step(Verb.RELABEL, f"{keep.name} stays, its labels change", keep, surplus, labels)
+    return Step(Verb.ADJUST, f"{keep.name} stays: {', '.join(changes)}", keep, surplus, labels)
 
 
 def decide_absent(found: Sequence[Server], slot: str) -> Step:
@@ -115,9 +120,10 @@ def carry_out(cloud: Cloud, step: Step, wanted: Wanted | None) -> Server | None:
         cloud.delete(server)
     if step.verb in (Verb.CREATE, Verb.REPLACE) and wanted is not None:
         return _create_where_possible(cloud, _specs(wanted, step.labels))
-    if step.keep is not None and dict(step.keep.labels) != dict(step.labels):
-        return cloud.relabel(step.keep, step.labels)
-    return step.keep
+    if step.keep is None:
+        return None
+    server = cloud.start(step.keep) if step.keep.status == OFF else step.keep
+    return server if dict(server.labels) == dict(step.labels) else cloud.relabel(server, step.labels)
 
 
 def _specs(wanted: Wanted, labels: Mapping[str, str]) -> list[ServerSpec]:

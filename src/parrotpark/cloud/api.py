@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+RUNNING = "running"
+OFF = "off"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -34,7 +37,7 @@ class Server:
 
     id: str
     name: str
-    status: str
+    status: str  # RUNNING, OFF, or on the way to one of them
     provider: str
     location: str
     server_type: str
@@ -79,6 +82,9 @@ class Cloud(Protocol):
         Repeating the call is harmless: a server of this name with these very labels is returned as it is. A server
         that could not be brought up is deleted before the error is raised, so that nothing bills unseen.
         """
+
+    def start(self, server: Server) -> Server:
+        """Switch the server on and return once it runs."""
 
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         """Replace all labels of the server."""

@@ -16,7 +16,7 @@ from hcloud.server_types import BoundServerType, ServerType
 from hcloud.servers import BoundServer
 from hcloud.ssh_keys import SSHKey
 
-from parrotpark.cloud.api import Offer, Place, Server, ServerSpec
+from parrotpark.cloud.api import RUNNING, Offer, Place, Server, ServerSpec
 from parrotpark.cloud.credentials import Credential
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NotFound, Transient, Unreachable
 from parrotpark.cloud.hetzner_errors import ErrorTranslator
@@ -98,6 +98,12 @@ class HetznerCloud:
             raise
         return _server(server)
 
+    def start(self, server: Server) -> Server:
+        bound = self._bound(server)
+        self._patiently(lambda: bound.power_on().wait_until_finished())
+        self._patiently(lambda: self._must_run(bound))
+        return _server(bound)
+
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         with self._typed_errors():
             return _server(self._bound(server).update(labels=dict(labels)))
@@ -145,7 +151,7 @@ class HetznerCloud:
 
     def _must_run(self, bound: BoundServer) -> None:
         bound.reload()
-        if bound.status != BoundServer.STATUS_RUNNING:
+        if bound.status != RUNNING:
             raise Transient(f"server {bound.name} is {bound.status} and does not start: look into the cloud's console")
 
     def _must_be_gone(self, bound: BoundServer) -> NoReturn:

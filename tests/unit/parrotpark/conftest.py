@@ -9,10 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from localcloud.testing import TOKENS, Served, serving
-from parrotpark.cloud import Cloud, Credential, Offer, Place, Server, ServerSpec
+from parrotpark.cloud import RUNNING, Cloud, Credential, Offer, Place, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest
+
+# A busy machine is no reason to fail.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 HERE = Place("fsn1", "gpu-l4")
 THERE = Place("nbg1", "gpu-l4")
@@ -56,7 +61,7 @@ class FakeCloud:
         server = Server(
             id=next(self._ids),
             name=name,
-            status="running",
+            status=RUNNING,
             provider=self.provider,
             location=place.location,
             server_type=place.server_type,
@@ -67,6 +72,11 @@ class FakeCloud:
         )
         self.running[server.id] = server
         return server
+
+    def start(self, server: Server) -> Server:
+        self.calls.append(f"start {server.name}")
+        self.running[server.id] = replace(server, status=RUNNING)
+        return self.running[server.id]
 
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         self.calls.append(f"relabel {server.name}")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parrotpark import gpu_server
-from parrotpark.cloud import Place, Server
+from parrotpark.cloud import OFF, Place, Server
 from parrotpark.cloud.errors import AuthFailed, InvalidRequest, OutOfCapacity, QuotaExceeded
 from parrotpark.gpu_server import Verb, Wanted, carry_out, decide_absent, decide_present
 from parrotpark.lease import FINGERPRINT, STATE, UNTIL, Lease, LeaseError, State
@@ -71,7 +71,7 @@ def test_labels_beside_the_lease_stay_and_are_completed(cloud: FakeCloud) -> Non
     cloud.add("gpu-1", {**LEASE.labels(), "theirs": "1"})
     verb, server = apply(cloud)
     assert server is not None
-    assert (verb, cloud.calls) == (Verb.RELABEL, ["relabel gpu-1"])
+    assert (verb, cloud.calls) == (Verb.ADJUST, ["relabel gpu-1"])
     assert server.labels == {**LEASE.labels(), "theirs": "1", "localhost-port": "8443"}
 
 
@@ -79,7 +79,17 @@ def test_the_state_follows_when_it_is_given(cloud: FakeCloud) -> None:
     apply(cloud)
     verb, server = apply(cloud, replace(WANTED, state=State.SERVING))
     assert server is not None
-    assert (verb, server.labels[STATE]) == (Verb.RELABEL, "serving")
+    assert (verb, server.labels[STATE]) == (Verb.ADJUST, "serving")
+    assert apply(cloud)[0] is Verb.KEEP
+
+
+def test_a_server_that_is_off_is_switched_on(cloud: FakeCloud) -> None:
+    server = cloud.add("gpu-1", LEASE.labels())
+    cloud.running[server.id] = replace(server, status=OFF)
+    step = decide_present(gpu_server.find(cloud, "gpu-1"), WANTED, NOW)
+    assert (step.verb, step.reason) == (Verb.ADJUST, "gpu-1 stays: its labels change, it is switched on")
+    assert apply(cloud)[0] is Verb.ADJUST
+    assert cloud.calls == ["start gpu-1", "relabel gpu-1"]
     assert apply(cloud)[0] is Verb.KEEP
 
 
@@ -88,7 +98,7 @@ def test_a_lease_is_renewed_once_less_than_half_of_it_is_left(cloud: FakeCloud) 
     assert apply(cloud, now=NOW + 6 * HOUR)[0] is Verb.KEEP
     verb, server = apply(cloud, now=NOW + 6 * HOUR + 1)
     assert server is not None
-    assert (verb, server.labels[UNTIL]) == (Verb.RELABEL, str(NOW + 18 * HOUR + 1))
+    assert (verb, server.labels[UNTIL]) == (Verb.ADJUST, str(NOW + 18 * HOUR + 1))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +120,7 @@ def test_a_server_without_a_valid_lease_is_replaced(cloud: FakeCloud, change: di
 def test_of_two_servers_in_one_slot_one_stays(cloud: FakeCloud) -> None:
     cloud.add("old", {**LEASE.labels(), FINGERPRINT: "old"})
     server = cloud.add("gpu-1", {**LEASE.labels(), **WANTED.labels})
-    assert apply(cloud) == (Verb.RELABEL, server)
+    assert apply(cloud) == (Verb.ADJUST, server)
     assert cloud.calls == ["delete old"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +43,13 @@ def _plugins() -> None:
         (module_loader, "modules"),
     ):
         loader.add_directory(str(ROOT / "plugins" / folder))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clients ask again soon: machines in memory are quick."""
+    sleep = time.sleep
+    monkeypatch.setattr("hcloud._client.time.sleep", lambda seconds: sleep(min(seconds, 0.01)))
 
 
 @pytest.fixture

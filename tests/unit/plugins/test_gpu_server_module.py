@@ -93,31 +93,31 @@ def test_create_check_idempotent(run: Run) -> None:
     assert outcome(run(check=True)) == (False, "keep")
 
 
-# ---- relabel ----------------------------------------------------------------------------------------------------
+# ---- adjust -----------------------------------------------------------------------------------------------------
 
 
-def test_relabel(run: Run) -> None:
+def test_adjust(run: Run) -> None:
     created = run()["server"]
     result = run(phase="serving")
-    assert outcome(result) == (True, "relabel")
+    assert outcome(result) == (True, "adjust")
     assert result["server"] == {**created, "labels": {**created["labels"], STATE: "serving"}}
     assert result["diff"]["before"]["gpu-1"]["labels"][STATE] == "baking"
     assert result["diff"]["after"]["gpu-1"]["labels"][STATE] == "serving"
 
 
-def test_relabel_idempotent(run: Run) -> None:
+def test_adjust_idempotent(run: Run) -> None:
     run(phase="serving")
     assert outcome(run(phase="serving")) == (False, "keep")
     assert outcome(run()) == (False, "keep")
 
 
-def test_relabel_check(run: Run) -> None:
+def test_adjust_check(run: Run) -> None:
     created = run()["server"]
-    assert outcome(run(phase="serving", check=True)) == (True, "relabel")
+    assert outcome(run(phase="serving", check=True)) == (True, "adjust")
     assert run()["server"] == created
 
 
-def test_relabel_check_idempotent(run: Run) -> None:
+def test_adjust_check_idempotent(run: Run) -> None:
     run(phase="serving")
     assert outcome(run(phase="serving", check=True)) == (False, "keep")
 
