@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 from localcloud import roots
+from localcloud.backend import BackendError
 from localcloud.process import run
 
 SUITES = {"debian-13": "trixie"}
@@ -57,10 +59,16 @@ def own_certificates() -> list[Path]:
     return sorted(Path("/usr/local/share/ca-certificates").rglob("*.crt"))
 
 
-def recipe(name: str, certificates: list[bytes]) -> str:
+def own_proxies() -> list[str]:
+    """List the proxies that this host's apt goes through: its machines' apt must go through them too."""
+    settings = run("apt-config", "dump").splitlines()
+    return [line for line in settings if re.fullmatch(r'Acquire::https?::Proxy(::\S+)? "[^"]+";', line)]
+
+
+def recipe(name: str, certificates: list[bytes], proxies: list[str]) -> str:
     """Hash all that shapes an image, so that it is built anew when that changes."""
-    parts = [SUITES[name], *PACKAGES, CLOUD_CONFIG, *MASKED_UNITS]
-    return hashlib.sha256(b"\0".join([part.encode() for part in parts] + certificates)).hexdigest()
+    parts = [name.encode(), Path(__file__).read_bytes(), *certificates, *(proxy.encode() for proxy in proxies)]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def ensure(name: str, progress: Callable[[str], None]) -> None:
@@ -69,15 +77,19 @@ def ensure(name: str, progress: Callable[[str], None]) -> None:
     Raises:
         BackendError: the distribution's packages cannot be had.
     """
-    wanted = recipe(name, [path.read_bytes() for path in own_certificates()])
+    proxies = own_proxies()
+    wanted = recipe(name, [path.read_bytes() for path in own_certificates()], proxies)
     if roots.image_facts(name).get("recipe") == wanted:
         return
     progress(f"building the image {name} from its distribution's packages (about 40 s, 110 MB to download)")
     layer = uuid4().hex
     with roots.new_layer(layer) as unfinished:
         root = unfinished / "root"
-        run("mmdebstrap", "--quiet", "--variant=minbase", "--format=directory",
-            f"--include={','.join(PACKAGES)}", SUITES[name], root)  # fmt: skip
+        options = [f"--include={','.join(PACKAGES)}", *(f"--aptopt={setting}" for setting in proxies)]
+        try:
+            run("mmdebstrap", "--quiet", "--variant=minbase", "--format=directory", *options, SUITES[name], root)
+        except BackendError as error:
+            raise BackendError(f"cannot build {name}: can this machine reach its packages? ({error})") from error
         _finish(root)
     roots.add_image(name, [layer], recipe=wanted)
 

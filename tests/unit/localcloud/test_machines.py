@@ -74,9 +74,19 @@ def test_cloud_init_asks_nobody_else() -> None:
     assert config["datasource_list"] == ["NoCloud"]
 
 
-def test_an_image_is_built_anew_when_an_authority_is_added() -> None:
-    assert images.recipe("debian-13", []) != images.recipe("debian-13", [b"CA"])
-    assert images.recipe("debian-13", [b"CA"]) == images.recipe("debian-13", [b"CA"])
+def test_an_image_is_built_anew_when_an_authority_or_a_proxy_is_added() -> None:
+    recipes = [
+        images.recipe("debian-13", certificates, proxies)
+        for certificates, proxies in (([], []), ([b"CA"], []), ([], ['Acquire::http::Proxy "http://proxy:3142";']))
+    ]
+    assert len(set(recipes)) == 3
+    assert images.recipe("debian-13", [], []) == recipes[0]
+
+
+def test_apt_s_proxies_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = 'Acquire::http::Proxy "http://proxy:3142";'
+    monkeypatch.setattr(images, "run", lambda *_: f'{proxy}\nAcquire::https::Proxy "";\nAPT::Architecture "amd64";\n')
+    assert images.own_proxies() == [proxy]
 
 
 @pytest.mark.parametrize(("unified", "runtime"), [(True, False), (False, True)])
