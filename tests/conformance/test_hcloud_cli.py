@@ -110,6 +110,7 @@ def test_everything_can_be_listed(hcloud: Hcloud, kind: str) -> None:
 
 
 def test_refusals_are_said_in_one_line(hcloud: Hcloud) -> None:
-    create = ("server", "create", "--name", "x", "--image", "debian-13")
-    assert refusal(hcloud, *create, "--type", "cx99") == "hcloud: server_type 'cx99' not found (not_found)\n"
+    create = ("server", "create", "--name", "x", "--image", "debian-13", "--type", "gpu-l40s", "--location", "fsn1")
+    said = "hcloud: invalid input in field 'location': unsupported location for server type (invalid_input)\n"
+    assert refusal(hcloud, *create) == said
     assert "(deprecated_api_endpoint)" in refusal(hcloud, "datacenter", "list")

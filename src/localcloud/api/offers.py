@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import catalogue
-from . import views
+from . import offer_views as views
 from .call import Call, Handler, Reply
 from .errors import ApiError, not_found
 
