@@ -1,6 +1,6 @@
 """Lets vLLM judge a configuration file as `vllm serve` would: options, model folder and device, short of the weights.
 
-It runs as the user of the service, so vLLM's notes on the model's architecture are there when the first start wants them.
+It runs as the user of the service, so that what vLLM notes of the model is there for the first start.
 
 Usage: judge.py USER MODEL CONFIG. An error says what is wrong.
 """
