@@ -61,7 +61,8 @@ options:
   ssh_directory:
     description: Folder with the deploy key C(id_ed25519) and with C(known_hosts). Hosts then get the variables to be
       reached with them, GPU hosts through the entry server. A relative path starts at the configuration file.
-    type: path
+    # As a path Ansible would let it start at the current folder.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -96,12 +97,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         try:
-            ssh_directory = self.get_option("ssh_directory")
             servers = self._servers(path, use_cache=cache and self.get_option("cache"))
-            for host in hosts(servers, Path(ssh_directory) if ssh_directory else None):
+            for host in hosts(servers, self._ssh_directory(path)):
                 self._add(inventory, host)
         except CloudError as error:
             raise AnsibleParserError(str(error)) from None
+
+    def _ssh_directory(self, path: str) -> Path | None:
+        given = self.get_option("ssh_directory")
+        return None if given is None else Path(path).absolute().parent / Path(given).expanduser()
 
     def _servers(self, path: str, *, use_cache: bool) -> list[Server]:
         key = self.get_cache_key(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -33,6 +33,17 @@ def test_an_entry_server_stands_in_no_slot() -> None:
     (host,) = hosts([replace(SERVER, name="entry", labels={"parrotpark-role": "entry"}, ipv4=None)])
     assert host.groups == ("entry", "location_fsn1")
     assert "ansible_host" not in host.variables
+
+
+def test_hosts_know_how_they_are_reached_where_the_keys_are_named() -> None:
+    entry = replace(SERVER, name="entry", labels={"parrotpark-role": "entry"}, ipv4="192.0.2.1")
+    alone, nowhere = hosts([SERVER, replace(SERVER, name="gpu-2", ipv4=None)], PurePath("/keys"))
+    assert "ProxyCommand" not in str(alone.variables["ansible_ssh_common_args"])
+    assert nowhere.variables.keys() == {"parrotpark_server"}
+    direct, jumping = hosts([entry, SERVER], PurePath("/keys"))
+    assert "ProxyCommand" not in str(direct.variables["ansible_ssh_common_args"])
+    assert "root@192.0.2.1" in str(jumping.variables["ansible_ssh_common_args"])
+    assert jumping.variables["ansible_ssh_private_key_file"] == "/keys/id_ed25519"
 
 
 def test_two_servers_of_one_name_are_refused() -> None:

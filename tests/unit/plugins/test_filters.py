@@ -23,6 +23,13 @@ def test_slots() -> None:
     assert evaluate("'1' | parrotpark_slots('10.78.0.0/24', first=21)") == [{"name": "gpu-1", "address": "10.78.0.21"}]
 
 
+def test_slot_peers() -> None:
+    keys = {"gpu-1": {"wireguard_public_key": "p"}, "gpu-9": {"wireguard_public_key": "q"}}
+    assert evaluate("1 | parrotpark_slots('10.78.0.0/24') | parrotpark_slot_peers(keys)", keys=keys) == [
+        {"name": "gpu-1", "public_key": "p", "allowed_ips": ["10.78.0.11/32"]}
+    ]
+
+
 def test_slot_document() -> None:
     document = evaluate(
         "(1 | parrotpark_slots(network) | first) | parrotpark_slot_document(network=network, "

@@ -82,6 +82,15 @@ def test_variables_and_groups_can_be_composed(load: Load) -> None:
     assert inventory.hosts["gpu-1"].get_vars()["ansible_user"] == "root"
 
 
+@pytest.mark.usefixtures("cloud")
+@pytest.mark.parametrize(("given", "meant"), [("keys/ssh", "{}/keys/ssh"), ("/keys", "/keys"), ("{}/k", "{}/k")])
+def test_a_relative_folder_of_keys_starts_at_the_configuration(
+    load: Load, tmp_path: Path, given: str, meant: str
+) -> None:
+    variables = load(ssh_directory=given.format(tmp_path)).hosts["gpu-1"].get_vars()
+    assert variables["ansible_ssh_private_key_file"] == f"{meant.format(tmp_path)}/id_ed25519"
+
+
 def test_the_cache_answers_until_it_is_old(load: Load, cloud: Cloud, tmp_path: Path) -> None:
     cache = {"cache": True, "cache_plugin": "jsonfile", "cache_connection": str(tmp_path / "cache")}
     load(**cache)
