@@ -1,19 +1,20 @@
 """Keep LiteLLM's teams and virtual keys as declared, through its API.
 
-Reads the declaration from a JSON file and prints one line for each thing changed, or with `--check` for each thing a run
-would change. Keys made here carry a mark: one that is no longer declared is deleted, one that somebody made by hand stays.
+Reads the declaration from a JSON file and prints one line for each thing changed, or with `--check` for each thing a
+run would change. Keys made here carry a mark: one that is no longer declared is deleted, one made by hand stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import http.client
 import json
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +87,24 @@ def marked(key: Item) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    url: str
+    address: str  # host:port
     master_key: str
 
     def call(self, path: str, body: Item | None = None) -> Any:
         """GET, or POST where there is a body. Raises AccessError, and OSError where nobody answers."""
-        request = urllib.request.Request(
-            self.url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.master_key}", "Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            raise AccessError(f"{path}: {error.code} {error.read().decode(errors='replace')[:500]}") from None
+        connection = http.client.HTTPConnection(self.address, timeout=TIMEOUT_SECONDS)
+        with contextlib.closing(connection):
+            connection.request(
+                "GET" if body is None else "POST",
+                path,
+                body=None if body is None else json.dumps(body),
+                headers={"Authorization": f"Bearer {self.master_key}", "Content-Type": "application/json"},
+            )
+            response = connection.getresponse()
+            answer = response.read()
+        if response.status != HTTPStatus.OK:
+            raise AccessError(f"{path}: {response.status} {answer.decode(errors='replace')[:500]}")
+        return json.loads(answer)
 
     def teams(self) -> list[Item]:
         return list(self.call("/team/list"))
@@ -136,19 +140,19 @@ def read_environment(file: Path) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--url", required=True, help="where LiteLLM listens")
+    parser.add_argument("--address", required=True, help="where LiteLLM listens, as host:port")
     parser.add_argument("--environment", type=Path, required=True, help="file that holds LITELLM_MASTER_KEY")
     parser.add_argument("--declared", type=Path, required=True, help="JSON file with the teams and keys to keep")
     parser.add_argument("--check", action="store_true", help="name what differs and change nothing")
     arguments = parser.parse_args()
-    api = Api(arguments.url, read_environment(arguments.environment)["LITELLM_MASTER_KEY"])
+    api = Api(arguments.address, read_environment(arguments.environment)["LITELLM_MASTER_KEY"])
     try:
         keep(api, json.loads(arguments.declared.read_text()), check=arguments.check)
     except AccessError as error:
         sys.exit(f"LiteLLM refused {error}")
     except OSError as error:
         if not arguments.check:
-            sys.exit(f"LiteLLM does not answer at {arguments.url}: {error}")
+            sys.exit(f"LiteLLM does not answer at {arguments.address}: {error}")
         print(f"LiteLLM does not answer, so teams and keys were not compared: {error}", file=sys.stderr)
 
 

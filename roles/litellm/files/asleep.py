@@ -27,10 +27,8 @@ def asleep(error: Exception) -> bool:
     )
 
 
-class Asleep(CustomLogger):  # type: ignore[misc]  # LiteLLM's class is known in its own environment only
-    async def async_post_call_failure_hook(
-        self, request_data: dict[str, Any], original_exception: Exception, *args: Any, **kwargs: Any
-    ) -> HTTPException | None:
+class Asleep(CustomLogger):
+    async def async_post_call_failure_hook(self, *, original_exception: Exception, **_: Any) -> HTTPException | None:
         """The error to answer in place of the original one, or None to leave that as it is."""
         return HTTPException(status_code=503, detail=MESSAGE) if asleep(original_exception) else None
 

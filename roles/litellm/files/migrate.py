@@ -1,11 +1,10 @@
 """Bring LiteLLM's database to the state its installed package expects.
 
-The package ships its migrations as SQL files for Prisma's schema engine. They are applied here by name, and recorded in
-`_prisma_migrations` as Prisma would, so that either of the two can carry on where the other stopped. A migration and its
-record are one transaction: killed at any moment, the next run begins with the first migration that has no effect yet.
+The package ships its migrations as SQL files for Prisma's schema engine. They are applied here by name, and recorded
+in `_prisma_migrations` as Prisma would, so that either of the two can carry on where the other stopped. A migration and
+its record are one transaction: killed at any moment, the next run begins with the first migration without effect.
 
-Prints one line for each thing done, or with `--check` for each thing a run would do; nothing when there is nothing to do.
-Runs in LiteLLM's own environment.
+Prints one line for each thing done, or with `--check` for each thing a run would do. Runs in LiteLLM's own environment.
 """
 
 from __future__ import annotations

@@ -79,10 +79,13 @@ def write_archive(file: Path, root: Path, paths: Iterator[Path]) -> None:
         entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
         return entry
 
-    with file.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for path in paths:
-                archive.add(path, str(path.relative_to(root)), recursive=False, filter=anonymous)
+    with (
+        file.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for path in paths:
+            archive.add(path, str(path.relative_to(root)), recursive=False, filter=anonymous)
 
 
 def _npm(folder: Path, *arguments: str) -> None:

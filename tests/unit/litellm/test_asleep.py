@@ -1,0 +1,60 @@
+"""Which errors mean that a model's server is asleep."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+class ConnectError(Exception): ...
+
+
+class ConnectTimeout(Exception): ...
+
+
+MODULES: dict[str, list[type]] = {
+    "httpx": [ConnectError, ConnectTimeout],
+    "fastapi": [type("HTTPException", (Exception,), {})],
+    "litellm": [],
+    "litellm.integrations": [],
+    "litellm.integrations.custom_logger": [type("CustomLogger", (), {})],
+}
+
+
+@pytest.fixture
+def program(load_program: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    for name, classes in MODULES.items():
+        module = ModuleType(name)
+        module.__dict__.update({one.__name__: one for one in classes})
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(Path, "read_text", lambda _: "The assistant is asleep.\n")
+    return load_program("asleep")
+
+
+class Answered(Exception):
+    def __init__(self, status_code: int) -> None:
+        self.status_code = status_code
+
+
+@pytest.mark.parametrize(
+    ("status", "asleep"), [(502, True), (503, True), (504, True), (400, False), (429, False), (500, False)]
+)
+def test_a_load_balancer_without_servers_means_asleep(program: ModuleType, status: int, asleep: bool) -> None:
+    assert program.asleep(Answered(status)) is asleep
+
+
+def test_a_refused_connection_is_found_behind_the_errors_it_caused(program: ModuleType) -> None:
+    error = Answered(500)
+    error.__cause__ = RuntimeError("the client's own")
+    error.__cause__.__context__ = ConnectError("refused")
+    assert program.asleep(error)
+
+
+def test_an_answer_that_takes_too_long_is_not_sleep(program: ModuleType) -> None:
+    error = Answered(408)
+    error.__cause__ = TimeoutError("slow")
+    assert not program.asleep(error)
