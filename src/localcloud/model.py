@@ -90,9 +90,10 @@ class Image(Resource):
     size_bytes: int | None = None  # None until the snapshot is complete
     protected: bool = False
 
-    @property
-    def backend_name(self) -> str:
-        return f"snapshot-{self.id}"
+
+def snapshot_name(image_id: int) -> str:
+    """The name by which the backend knows a snapshot."""
+    return f"snapshot-{image_id}"
 
 
 @dataclass(frozen=True, slots=True)

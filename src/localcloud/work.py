@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from .backend import Backend, BackendError, Rule
-from .model import Action, Firewall
+from .model import Action, Firewall, snapshot_name
 from .store import State, Store
 
 type PacketFilter = Mapping[str, Sequence[Rule] | None]
@@ -67,7 +67,9 @@ class Work:
             "rebuild_server": self._rebuild_server,
             "delete_server": self._delete_server,
             "create_image": self._create_image,
+            "delete_image": self._delete_image,
             "create_volume": self._create_volume,
+            "delete_volume": self._delete_volume,
             "resize_volume": self._resize_volume,
             "attach_volume": self._attach_volume,
             "detach_volume": self._detach_volume,
@@ -146,13 +148,19 @@ class Work:
         state = self._store.state
         image = state.images[action.of("image")]
         try:
-            size = self._backend.snapshot(state.machine(state.servers[action.of("server")]), image.backend_name)
+            size = self._backend.snapshot(state.machine(state.servers[action.of("server")]), snapshot_name(image.id))
         except BackendError:
             with self._store.change() as state:
                 del state.images[image.id]
             raise
         with self._store.change() as state:
             state.images[image.id] = replace(state.images[image.id], size_bytes=size)
+
+    def _delete_image(self, action: Action) -> None:
+        image_id = action.of("image")
+        self._backend.delete_image(snapshot_name(image_id))
+        with self._store.change() as state:
+            state.images.pop(image_id, None)
 
     def _create_volume(self, action: Action) -> None:
         volume = self._store.state.volumes[action.of("volume")]
@@ -164,6 +172,12 @@ class Work:
             with self._store.change() as state:
                 del state.volumes[volume.id]
             raise
+
+    def _delete_volume(self, action: Action) -> None:
+        volume_id = action.of("volume")
+        self._backend.delete_volume(volume_id)
+        with self._store.change() as state:
+            state.volumes.pop(volume_id, None)
 
     def _resize_volume(self, action: Action) -> None:
         self._backend.resize_volume(action.of("volume"), action.argument)

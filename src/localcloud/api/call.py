@@ -12,9 +12,9 @@ from starlette.datastructures import QueryParams
 from ..actions import Actions, LockedError
 from ..backend import Backend
 from ..labels import problems, selector
-from ..model import Labels, Resource
+from ..model import Action, Labels, Resource
 from ..store import State, Store
-from .errors import invalid, not_found, not_unique
+from .errors import ApiError, invalid, not_found, not_unique
 
 type Json = dict[str, Any]
 type Reply = tuple[int, Json | None]  # HTTP status and body
@@ -112,6 +112,12 @@ class Call:
         return value
 
     # Answers.
+
+    def gone_after(self, action: Action) -> Reply:
+        """Run the deletion of something whose client does not wait for actions; raises `unavailable`."""
+        if error := self.actions.run(action).error:
+            raise ApiError(503, "unavailable", error[1])
+        return 204, None
 
     def listing[T](self, key: str, items: Iterable[T], view: Callable[[T], Json]) -> Reply:
         """Filter, sort and page what `view` makes of the items, as the query of every list asks."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .. import catalogue
-from ..actions import done
+from ..actions import begin, done
 from ..catalogue import SystemImage
-from ..model import Image, Reference
+from ..model import Image, Reference, snapshot_name
 from . import views
 from .call import Call, Json, Reply
 from .errors import protected
@@ -26,7 +26,7 @@ def bootable(call: Call) -> list[Bootable]:
     snapshots = [image for image in call.all_own(call.state.images) if image.size_bytes is not None]
     return [
         *(Bootable(image.id, image.name) for image in _system(call)),
-        *(Bootable(image.id, image.backend_name) for image in snapshots),
+        *(Bootable(image.id, snapshot_name(image.id)) for image in snapshots),
     ]
 
 
@@ -60,14 +60,12 @@ def update(call: Call) -> Reply:
 
 
 def delete(call: Call) -> Reply:
-    image = call.own(call.state.images)
-    if image.protected:
-        raise protected(f"image {image.id}")
-    call.refuse_if_locked("image", image.id)
-    call.backend.delete_image(image.backend_name)
     with call.store.change() as state:
-        state.images.pop(image.id, None)
-    return 204, None
+        image = call.own(state.images)
+        if image.protected:
+            raise protected(f"image {image.id}")
+        (action,) = begin(state, call.project, ("delete_image", [Reference("image", image.id)]))
+    return call.gone_after(action)
 
 
 def change_protection(call: Call) -> Reply:

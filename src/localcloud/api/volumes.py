@@ -59,16 +59,14 @@ def update(call: Call) -> Reply:
 
 
 def delete(call: Call) -> Reply:
-    volume = call.own(call.state.volumes)
-    if volume.protected:
-        raise protected(f"volume {volume.name}")
-    if volume.server is not None:
-        raise refused("resource_in_use", f"volume {volume.name} is attached to server {volume.server}", 409)
-    call.refuse_if_locked("volume", volume.id)
-    call.backend.delete_volume(volume.id)
     with call.store.change() as state:
-        state.volumes.pop(volume.id, None)
-    return 204, None
+        volume = call.own(state.volumes)
+        if volume.protected:
+            raise protected(f"volume {volume.name}")
+        if volume.server is not None:
+            raise refused("resource_in_use", f"volume {volume.name} is attached to server {volume.server}", 409)
+        (action,) = begin(state, call.project, ("delete_volume", [Reference("volume", volume.id)]))
+    return call.gone_after(action)
 
 
 def attach(call: Call) -> Reply:

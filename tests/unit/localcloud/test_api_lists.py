@@ -132,7 +132,9 @@ def test_a_fault_is_told_in_the_envelope(cloud: LocalCloud, monkeypatch: pytest.
 
 
 def test_a_backend_that_fails_is_told(cloud: LocalCloud) -> None:
-    cloud.do("/firewalls", {"name": "f", "apply_to": []})
     volume = cloud.do("/volumes", {"name": "v", "size": 10, "location": "fsn1"})["volume"]["id"]
     cloud.backend.fails = {"delete_volume"}
-    assert cloud.refusal("DELETE", f"/volumes/{volume}") == (503, "unavailable")
+    status, answer = cloud.call("DELETE", f"/volumes/{volume}")
+    assert (status, answer["error"]["code"]) == (503, "unavailable")
+    assert answer["error"]["message"] == "delete_volume does not work today"
+    assert cloud.get(f"/volumes/{volume}")

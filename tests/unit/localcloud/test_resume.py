@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-import shutil
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from localcloud.backend import Backend
 from localcloud.testing import LocalCloud, MemoryBackend
+from localcloud.work import packet_filter
 
 SERVER = {"name": "s", "server_type": "cx23", "image": "debian-13", "location": "fsn1"}
+
+MACHINES = ("machines", "on", "snapshots", "volumes", "shown", "rules")  # what of the backend outlives the program
+WORK = [name for name in vars(Backend) if not name.startswith("_") and name not in ("images", "running")]
 
 type Restart = Callable[[LocalCloud], LocalCloud]
 
 
+def resumed(directory: Path, state: str, machines: MemoryBackend) -> LocalCloud:
+    """Start the program from what the disk held when it died, over the machines of that moment, and let it settle."""
+    directory.mkdir()
+    (directory / "state.json").write_text(state)
+    backend = MemoryBackend()
+    for name in MACHINES:
+        setattr(backend, name, copy.copy(getattr(machines, name)))
+    cloud = LocalCloud(directory, backend)
+    with cloud.client:
+        cloud.settle()
+    return cloud  # its threads have ended: nothing happens any more
+
+
 @pytest.fixture
 def restarted(tmp_path: Path) -> Restart:
-    """Start the program again from what the disk held at this moment, over the same machines."""
-
-    def restart(crashed: LocalCloud) -> LocalCloud:
-        directory = tmp_path / "after"
-        directory.mkdir()
-        shutil.copy(tmp_path / "state.json", directory)
-        backend = MemoryBackend()
-        backend.__dict__.update({**crashed.backend.__dict__, "gate": backend.gate, "fails": set(), "calls": []})
-        cloud = LocalCloud(directory, backend)
-        with cloud.client:
-            cloud.settle()
-        return cloud  # its threads have ended: nothing happens any more
-
-    return restart
+    """Let the program die now and start again."""
+    return lambda cloud: resumed(tmp_path / "after", (tmp_path / "state.json").read_text(), cloud.backend)
 
 
 def interrupted(cloud: LocalCloud, path: str, body: object = None, *, method: str = "POST") -> Any:
@@ -122,3 +128,67 @@ def test_no_action_is_left_running_for_ever(cloud: LocalCloud, restarted: Restar
     interrupted(cloud, "/servers", SERVER)
     after = restarted(cloud)
     assert {action.status for action in after.store.state.actions.values()} == {"success"}
+
+
+class Dying(MemoryBackend):
+    """Notes what the disk and the machines are like just before and just after each thing it does."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__()
+        self.moments: list[tuple[str, str, MemoryBackend]] = []
+        self._state = state
+        for name in WORK:
+            setattr(self, name, self._noted(name, getattr(self, name)))
+
+    def _noted(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any, **options: Any) -> Any:
+            self.note(f"before {name}")
+            result = work(*arguments, **options)
+            self.note(f"after {name}")
+            return result
+
+        return noted
+
+    def note(self, moment: str) -> None:
+        machines = MemoryBackend()
+        for name in MACHINES:
+            setattr(machines, name, copy.copy(getattr(self, name)))
+        self.moments.append((moment, self._state.read_text() if self._state.exists() else "{}", machines))
+
+
+def test_whenever_it_dies_everything_comes_true(tmp_path: Path) -> None:
+    backend = Dying(tmp_path / "state.json")
+    cloud = LocalCloud(tmp_path, backend)
+
+    def step(path: str, body: object = None, *, method: str = "POST") -> Any:
+        answer = cloud.do(path, body, method=method)
+        backend.note(f"after {method} {path}")
+        return answer
+
+    with cloud.client:
+        volume = step("/volumes", {"name": "v", "size": 10, "location": "fsn1"})["volume"]["id"]
+        firewall = step("/firewalls", {"name": "f"})["firewall"]["id"]
+        body = {**SERVER, "volumes": [volume], "firewalls": [{"firewall": firewall}]}
+        server = step("/servers", body)["server"]["id"]
+        step(f"/servers/{server}/actions/reboot")
+        image = step(f"/servers/{server}/actions/create_image")["image"]["id"]
+        step(f"/servers/{server}/actions/rebuild", {"image": image})
+        step(f"/servers/{server}/actions/shutdown")
+        step(f"/volumes/{volume}/actions/detach")
+        step(f"/volumes/{volume}/actions/resize", {"size": 11})
+        step(f"/servers/{server}", method="DELETE")
+        step(f"/volumes/{volume}", method="DELETE")
+        step(f"/images/{image}", method="DELETE")
+
+    assert len(backend.moments) > 60
+    for number, (moment, state, machines) in enumerate(backend.moments):
+        after = resumed(tmp_path / str(number), state, machines)
+        wanted, real = after.store.state, after.backend
+        assert {action.status for action in wanted.actions.values()} <= {"success"}, moment
+        assert real.on == {each.id for each in wanted.servers.values() if each.wanted == "running"}, moment
+        assert real.machines == {each.id: wanted.machine(each) for each in wanted.servers.values()}, moment
+        assert real.volumes == {each.id: each.size for each in wanted.volumes.values()}, moment
+        assert real.snapshots == {f"snapshot-{id_}" for id_ in wanted.images}, moment
+        assert real.rules == packet_filter(wanted), moment
+        for id_ in real.on:
+            assert list(real.shown[id_]) == wanted.volumes_of(id_), moment
