@@ -91,7 +91,7 @@ def down(*, confirmed: bool) -> None:
         say("there is no local cloud on this machine")
         return
     say(f"This deletes {STATE} and all that runs from it:")
-    for line in _belongings():
+    for line in belongings():
         say(f"  {line}")
     if not confirmed and input("Delete all of it? [y/N] ").strip().lower() not in {"y", "yes"}:
         say("nothing was deleted")
@@ -100,7 +100,8 @@ def down(*, confirmed: bool) -> None:
     say("deleted; this machine is as it was before, but for the packages that were installed")
 
 
-def _belongings() -> list[str]:
+def belongings() -> list[str]:
+    """List what `down` deletes."""
     state = Store(STATE).state
     return [
         *(f"server {server.name} ({server.project})" for server in state.servers.values()),

@@ -65,11 +65,17 @@ def owner() -> Owner | None:
         return Owner(**json.loads(LOCK.read_text()))
 
 
-def _take_lock() -> TextIO:
+def take_lock() -> TextIO:
+    """Become the one local cloud of this host until the file is closed.
+
+    Raises:
+        BackendError: there is one.
+    """
     file = LOCK.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        file.close()
         raise BackendError("the local cloud runs already") from None
     file.truncate(0)
     json.dump(asdict(Owner.this()), file)
@@ -92,11 +98,16 @@ def tokens() -> dict[str, str]:
     return made
 
 
-def _listen(address: IPv4Address, port: int) -> socket.socket:
+def listen(address: IPv4Address, port: int) -> socket.socket:
+    """Listen on an address.
+
+    Raises:
+        BackendError: it is taken.
+    """
     try:
         return socket.create_server((str(address), port))
     except OSError as error:
-        raise BackendError(f"cannot listen on {address}:{port}: {error.strerror}") from error
+        raise BackendError(f"cannot listen on {address}:{port}: {os.strerror(error.errno or 0)}") from error
 
 
 async def _serve() -> None:
@@ -112,7 +123,7 @@ async def _serve() -> None:
         asked = scope.get("server")
         await (about_servers if asked and asked[0] == str(METADATA) else cloud)(scope, receive, send)
 
-    sockets = [_listen(LOOPBACK, API_PORT), _listen(GATEWAY, API_PORT), _listen(METADATA, 80)]
+    sockets = [listen(LOOPBACK, API_PORT), listen(GATEWAY, API_PORT), listen(METADATA, 80)]
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
     watch = asyncio.create_task(Supervisor(store, backend, cloud.state.actions).run())
     try:
@@ -128,5 +139,5 @@ def main() -> None:
         BackendError: another local cloud runs, or an address is taken.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with _take_lock():
+    with take_lock():
         asyncio.run(_serve())

@@ -34,11 +34,13 @@ class Supervisor:
         relays = forward.Relays()
         try:
             while True:
-                await relays.converge(forward.wanted(self._store.state))
                 try:
+                    await relays.converge(forward.wanted(self._store.state))
                     await asyncio.to_thread(self.look)
                 except BackendError as error:
                     _log.error("%s", error)
+                except Exception:  # a fault here must not end the watch over all machines
+                    _log.exception("the supervisor has a fault")
                 await asyncio.sleep(PERIOD)
         finally:
             relays.close()
