@@ -50,7 +50,7 @@ options:
         required: true
         choices: [hetzner]
       endpoint:
-        description: URL of the API; the provider's own when left out.
+        description: URL of the API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
         type: str
       token_file:
         description: File with the project's token.

@@ -54,7 +54,7 @@ options:
     choices: [hetzner]
     default: hetzner
   endpoint:
-    description: URL of the cloud's API; the provider's own when left out. Falls back to E(HCLOUD_ENDPOINT).
+    description: URL of the cloud's API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
     type: str
   token:
     description: Token of the project that holds the GPU hosts. Falls back to E(HCLOUD_TOKEN).
@@ -199,8 +199,7 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         CloudError: the cloud refused.
         LeaseError: a value cannot stand on a label.
     """
-    endpoint = params["endpoint"] or os.environ.get("HCLOUD_ENDPOINT")
-    cloud = connect(params["provider"], _credential(params), endpoint)
+    cloud = connect(params["provider"], _credential(params), params["endpoint"])
     found = gpu_server.find(cloud, params["slot"])
     wanted = _wanted(params) if params["state"] == "present" else None
     if wanted is None:

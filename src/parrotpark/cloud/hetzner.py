@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -27,14 +28,14 @@ PATIENCE = 120.0  # seconds to wait for a server to be free, to run, or to be go
 
 
 class HetznerCloud:
-    """One project; the credential decides which."""
+    """One project; the credential decides which. The environment variable HCLOUD_ENDPOINT stands in for `endpoint`."""
 
     provider = "hetzner"
 
     def __init__(
         self, credential: Credential, endpoint: str | None = None, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        url = (endpoint or ENDPOINT).rstrip("/")
+        url = (endpoint or os.environ.get("HCLOUD_ENDPOINT") or ENDPOINT).rstrip("/")
         self._typed_errors = ErrorTranslator(url, credential.source).typed
         self._sleep = sleep
         self._client = Client(
@@ -69,21 +70,12 @@ class HetznerCloud:
                 _refuse_unknown("server type", [place.server_type], types)
                 sold_in = _prices(types[place.server_type])
                 _refuse_unknown(f"location of server type {place.server_type}", [place.location], sold_in)
-            _refuse_unknown(
-                "image",
-                [spec.image for spec in specs],
-                [name for image in client.images.get_all() for name in (image.name, str(image.id))],
-            )
-            _refuse_unknown(
-                "SSH key",
-                [name for spec in specs for name in spec.ssh_keys],
-                [key.name for key in client.ssh_keys.get_all()],
-            )
-            _refuse_unknown(
-                "firewall",
-                [name for spec in specs for name in spec.firewalls],
-                [firewall.name for firewall in client.firewalls.get_all()],
-            )
+            images = [image.name or str(image.id) for image in client.images.get_all()]
+            _refuse_unknown("image", [spec.image for spec in specs], images)
+            if keys := {name for spec in specs for name in spec.ssh_keys}:
+                _refuse_unknown("SSH key", keys, [key.name for key in client.ssh_keys.get_all()])
+            if firewalls := {name for spec in specs for name in spec.firewalls}:
+                _refuse_unknown("firewall", firewalls, [known.name for known in client.firewalls.get_all()])
 
     def create(self, spec: ServerSpec) -> Server:
         with self._typed_errors():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,22 +15,11 @@ from parrotpark.lease import STATE, UNTIL
 
 type Run = Callable[..., dict[str, Any]]
 
-PATH = Path(__file__).parents[3] / "plugins/modules/parrotpark_gpu_server.py"
-
-
-@pytest.fixture(scope="session")
-def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("parrotpark_gpu_server", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
 
 @pytest.fixture
-def run(run_module: Run, module: ModuleType, local_cloud: Served, token: str) -> Run:
+def run(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token: str) -> Run:
     """Runs the module with good arguments, changed as the test likes; None takes one away."""
+    module = load_module("parrotpark_gpu_server")
 
     def run(*, check: bool = False, **changes: Any) -> dict[str, Any]:
         arguments = {
