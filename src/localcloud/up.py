@@ -37,7 +37,7 @@ def steps(model: str | None) -> list[Step]:
         Step("Local cloud", [*python, "localcloud", "start"]),
         Step("Models", [*python, "localcloud.models", str(ROOT / "models")]),
         Step("vLLM for processors", [*python, "localcloud.vllm_cpu", str(ARTIFACTS)]),
-        Step("Query engine", [*python, "localcloud.query_engine", str(ARTIFACTS)]),
+        Step("Query engine", [*python, "localcloud.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
         Step("Chat image", [*python, "localcloud.open_webui_image", str(ARTIFACTS)]),
         Step("site.yml", playbook),
     ]
