@@ -9,7 +9,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib
 from ansible.plugins.action import ActionBase
 
-from parrotpark.secrets import ssh, store
+from parrotpark.secrets import ssh_folder, store
 from parrotpark.secrets.catalogue import SecretsError, fill_gaps
 from parrotpark.slots import NAME
 
@@ -62,8 +62,8 @@ class ActionModule(ActionBase):
             filled = fill_gaps(existing, slot_names)
             if filled.made and not check:
                 store.write(path, filled.values, cipher)
-            keys = ssh.host_keys(filled.values, entry_names=params["entry_names"], slot_names=slot_names)
-            files = ssh.update_folder(state_dir / "ssh", filled.values, keys, check=check)
+            keys = ssh_folder.host_keys(filled.values, entry_names=params["entry_names"], slot_names=slot_names)
+            files = ssh_folder.update(state_dir / "ssh", filled.values, keys, check=check)
         except SecretsError as error:
             return {"failed": True, "msg": str(error)}
         except OSError as error:

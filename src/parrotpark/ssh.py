@@ -5,24 +5,26 @@ from __future__ import annotations
 import shlex
 from pathlib import PurePath
 
+from parrotpark.secrets.ssh_folder import KNOWN_HOSTS, PRIVATE_KEY
+
 USER = "root"
 
 
 def connection(name: str, address: str, directory: PurePath, jump: tuple[str, str] | None) -> dict[str, str]:
     """Give the connection variables of host `name` at `address`.
 
-    `directory` holds `id_ed25519` and `known_hosts`, which knows hosts by name; `jump` is the name and address of the
+    `directory` is what `parrotpark.secrets.ssh_folder` writes; it knows hosts by name. `jump` is the name and address of the
     host to go through.
     """
     options = _options(name, directory)
     if jump is not None:
         jump_name, jump_address = jump
-        hop = ["ssh", "-i", str(directory / "id_ed25519"), *_options(jump_name, directory)]
+        hop = ["ssh", "-i", str(directory / PRIVATE_KEY), *_options(jump_name, directory)]
         options += ["-o", f"ProxyCommand={shlex.join([*hop, '-W'])} %h:%p {USER}@{jump_address}"]
     return {
         "ansible_host": address,
         "ansible_user": USER,
-        "ansible_ssh_private_key_file": str(directory / "id_ed25519"),
+        "ansible_ssh_private_key_file": str(directory / PRIVATE_KEY),
         "ansible_ssh_common_args": shlex.join(options),
     }
 
@@ -30,7 +32,7 @@ def connection(name: str, address: str, directory: PurePath, jump: tuple[str, st
 def _options(name: str, directory: PurePath) -> list[str]:
     settings = {
         "HostKeyAlias": name,
-        "UserKnownHostsFile": str(directory / "known_hosts"),
+        "UserKnownHostsFile": str(directory / KNOWN_HOSTS),
         "StrictHostKeyChecking": "yes",
         "IdentitiesOnly": "yes",
     }

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parrotpark.secrets import ssh, store
+from parrotpark.secrets import ssh_folder, store
 from parrotpark.secrets.catalogue import SECRETS, SecretsError, fill_gaps
 from parrotpark.secrets.keys import KeyFormatError, SshAlgorithm, WireguardAlgorithm, password
 
@@ -199,24 +199,24 @@ def test_a_folder_in_the_way_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def keys_of(slots: list[str]) -> dict[str, tuple[str, ...]]:
-    return ssh.host_keys(FULL, entry_names=["entry", "192.0.2.1"], slot_names=slots)
+    return ssh_folder.host_keys(FULL, entry_names=["entry", "192.0.2.1"], slot_names=slots)
 
 
 def test_the_folder_is_written_once(tmp_path: Path) -> None:
     folder = tmp_path / "ssh"
     keys = keys_of(["gpu-1"])
-    assert ssh.update_folder(folder, FULL, keys, check=True) == ["id_ed25519", "id_ed25519.pub", "known_hosts"]
+    assert ssh_folder.update(folder, FULL, keys, check=True) == ["id_ed25519", "id_ed25519.pub", "known_hosts"]
     assert not folder.exists()
-    assert ssh.update_folder(folder, FULL, keys, check=False) == ["id_ed25519", "id_ed25519.pub", "known_hosts"]
-    assert ssh.update_folder(folder, FULL, keys, check=False) == []
+    assert ssh_folder.update(folder, FULL, keys, check=False) == ["id_ed25519", "id_ed25519.pub", "known_hosts"]
+    assert ssh_folder.update(folder, FULL, keys, check=False) == []
     assert stat.S_IMODE((folder / "id_ed25519").stat().st_mode) == 0o600
     (folder / "id_ed25519").chmod(0o640)
-    assert ssh.update_folder(folder, FULL, keys, check=False) == ["id_ed25519"]
+    assert ssh_folder.update(folder, FULL, keys, check=False) == ["id_ed25519"]
     assert stat.S_IMODE((folder / "id_ed25519").stat().st_mode) == 0o600
 
 
 def test_ssh_finds_every_host_by_address_and_alias(tmp_path: Path) -> None:
-    ssh.update_folder(tmp_path, FULL, keys_of(["gpu-1"]), check=False)
+    ssh_folder.update(tmp_path, FULL, keys_of(["gpu-1"]), check=False)
 
     def known(name: str) -> set[str]:
         found = subprocess.run(
@@ -230,9 +230,9 @@ def test_ssh_finds_every_host_by_address_and_alias(tmp_path: Path) -> None:
 
 
 def test_known_hosts_is_the_same_whatever_names_were_given_last() -> None:
-    everything = ssh.known_hosts("", {"entry": ["key e"], "192.0.2.1": ["key e"], "gpu-1": ["key b", "key s"]})
-    assert ssh.known_hosts(everything, {"entry": ["key e"]}) == everything
-    assert ssh.known_hosts(everything, {"entry": ["key new"]}).splitlines() == [
+    everything = ssh_folder.known_hosts("", {"entry": ["key e"], "192.0.2.1": ["key e"], "gpu-1": ["key b", "key s"]})
+    assert ssh_folder.known_hosts(everything, {"entry": ["key e"]}) == everything
+    assert ssh_folder.known_hosts(everything, {"entry": ["key new"]}).splitlines() == [
         "192.0.2.1 key e",
         "entry key new",
         "gpu-1 key b",

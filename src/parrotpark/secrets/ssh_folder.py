@@ -39,9 +39,7 @@ def known_hosts(current: str, keys: Mapping[str, Sequence[str]]) -> str:
     return "".join(f"{line}\n" for line in sorted([*others, *ours]))
 
 
-def update_folder(
-    folder: Path, values: Mapping[str, object], keys: Mapping[str, Sequence[str]], *, check: bool
-) -> list[str]:
+def update(folder: Path, values: Mapping[str, object], keys: Mapping[str, Sequence[str]], *, check: bool) -> list[str]:
     """Write what differs (with `check`, only say so) and return the names of those files.
 
     Raises:
