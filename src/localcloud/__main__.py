@@ -97,6 +97,7 @@ def down(*, confirmed: bool) -> None:
         say("nothing was deleted")
         return
     teardown.remove()
+    COMMAND_LOCK.unlink()
     say("deleted; this machine is as it was before, but for the packages that were installed")
 
 

@@ -90,7 +90,6 @@ class PodmanBackend:
             name = container_name(machine.id)
             directory = roots.directory(name)
             roots.mount(name)
-            self._write_volumes(machine.id, volumes_of(machine.id))
             for script in GUEST.iterdir():
                 shutil.copy(script, directory / "guest")
             netns = network.ensure_machine(machine.id, machine.ipv4)
@@ -146,8 +145,14 @@ class PodmanBackend:
         volumes.delete(volume_id)
 
     def attach_volumes(self, machine: Machine, volume_ids: Sequence[int]) -> None:
-        """Show just these volumes as `/dev/disk/by-id/scsi-0HC_Volume_<id>` inside the running machine."""
-        self._write_volumes(machine.id, volume_ids)
+        """Show just these volumes as `/dev/disk/by-id/scsi-0HC_Volume_<id>` inside the machine, now or once it boots."""
+        lines = []
+        with self._lock:
+            for volume_id in volume_ids:
+                device = volumes.attach(volume_id)
+                number = device.stat().st_rdev
+                lines.append(f"{device.name} {os.major(number)} {os.minor(number)} {volume_id}\n")
+        (roots.directory(container_name(machine.id)) / "guest/volumes").write_text("".join(lines))
         pid = first_process(machine.id)
         if pid is not None:
             run("nsenter", f"--target={pid}", "--mount", "sh", "/run/localcloud/show-volumes")
@@ -168,21 +173,6 @@ class PodmanBackend:
                 return
             time.sleep(0.05)
         raise BackendError(f"{machine.name} did not boot within {BOOT_SECONDS:.0f} s")
-
-    def _write_volumes(self, machine_id: int, volume_ids: Sequence[int]) -> None:
-        lines = []
-        with self._lock:
-            for volume_id in volume_ids:
-                device = volumes.attach(volume_id)
-                number = device.stat().st_rdev
-                lines.append(f"{device.name} {os.major(number)} {os.minor(number)} {volume_id}\n")
-        (roots.directory(container_name(machine_id)) / "guest/volumes").write_text("".join(lines))
-
-
-def volumes_of(machine_id: int) -> list[int]:
-    """List the volumes that a machine was last told to show."""
-    lines = (roots.directory(container_name(machine_id)) / "guest/volumes").read_text().splitlines()
-    return [int(line.split()[3]) for line in lines]
 
 
 def first_process(machine_id: int) -> int | None:
@@ -209,6 +199,8 @@ def _replace(path: Path, content: str) -> None:
 
 
 def _resolvers() -> str:
+    """Say whom the host asks for names, but for what only it reaches."""
     # Where systemd-resolved answers on the host's loopback, this file names the servers behind it.
     behind = Path("/run/systemd/resolve/resolv.conf")
-    return (behind if behind.exists() else Path("/etc/resolv.conf")).read_text()
+    lines = (behind if behind.exists() else Path("/etc/resolv.conf")).read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("nameserver 127.", "nameserver ::1")))
