@@ -13,8 +13,8 @@ USER = "root"
 def connection(name: str, address: str, directory: PurePath, jump: tuple[str, str] | None) -> dict[str, str]:
     """Give the connection variables of host `name` at `address`.
 
-    `directory` is what `parrotpark.secrets.ssh_folder` writes; it knows hosts by name. `jump` is the name and address of the
-    host to go through.
+    `directory` is what `parrotpark.secrets.ssh_folder` writes, where hosts are known by name; `jump` is the name and
+    address of the host to go through.
     """
     options = _options(name, directory)
     if jump is not None:
