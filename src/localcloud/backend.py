@@ -76,7 +76,7 @@ class Backend(Protocol):
         """Remove the block device and its data."""
 
     def attach_volumes(self, machine: Machine, volume_ids: Sequence[int]) -> None:
-        """Show just these volumes as `/dev/disk/by-id/scsi-0HC_Volume_<id>` inside the running machine."""
+        """Show just these volumes as `/dev/disk/by-id/scsi-0HC_Volume_<id>` inside the machine, or once it boots."""
 
     def filter(self, rules: Mapping[str, Sequence[Rule] | None]) -> None:
         """Replace the packet filter of all machines at once, by IPv4 address; None means no firewall applies."""

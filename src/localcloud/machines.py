@@ -145,7 +145,7 @@ class PodmanBackend:
         volumes.delete(volume_id)
 
     def attach_volumes(self, machine: Machine, volume_ids: Sequence[int]) -> None:
-        """Show just these volumes as `/dev/disk/by-id/scsi-0HC_Volume_<id>` inside the machine, now or once it boots."""
+        """Show just these volumes as `/dev/disk/by-id/scsi-0HC_Volume_<id>` inside the machine, or once it boots."""
         lines = []
         with self._lock:
             for volume_id in volume_ids:

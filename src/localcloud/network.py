@@ -11,13 +11,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from localcloud.paths import BRIDGE, GATEWAY, METADATA, NETWORK, STATE
-from localcloud.process import run, succeeds
+from localcloud.process import run
 
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 FORMER_IP_FORWARD = STATE / "former-ip-forward"
-
-
-PREFIX = "parrotpark-"
+PREFIX = "parrotpark-"  # of network namespaces
 
 
 def namespace(machine_id: int) -> str:
@@ -60,7 +58,7 @@ def ensure_machine(machine_id: int, ipv4: str) -> Path:
     """Give a machine its network namespace with its address; return the namespace's path."""
     name, link = namespace(machine_id), host_end(ipv4)
     path = Path("/run/netns") / name
-    if succeeds("ip", "-n", name, "address", "show", "dev", "eth0", "to", ipv4) and _exists(link):
+    if name in _namespaces() and f" {ipv4}/32 " in run("ip", "-n", name, "-brief", "address"):
         return path
     remove_machine(machine_id)
     if _exists(link):
