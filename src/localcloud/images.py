@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 from localcloud import roots
 from localcloud.backend import BackendError
@@ -50,8 +49,8 @@ disable_root: false
 users: []
 """
 
-# A machine whose root is an overlay has no kernel modules to load and no disk to grow.
-MASKED_UNITS = ("systemd-modules-load.service", "e2scrub_reap.service", "systemd-networkd.service")
+# The kernel is the host's: a machine may load no modules, and its root is no ext4 to be scrubbed.
+MASKED_UNITS = ("systemd-modules-load.service", "e2scrub_reap.service")
 
 
 def own_certificates() -> list[Path]:
@@ -82,8 +81,7 @@ def ensure(name: str, progress: Callable[[str], None]) -> None:
     if roots.image_facts(name).get("recipe") == wanted:
         return
     progress(f"building the image {name} from its distribution's packages (about 40 s, 110 MB to download)")
-    layer = uuid4().hex
-    with roots.new_layer(layer) as unfinished:
+    with roots.unfinished_layer() as unfinished:
         root = unfinished / "root"
         options = [f"--include={','.join(PACKAGES)}", *(f"--aptopt={setting}" for setting in proxies)]
         try:
@@ -91,7 +89,7 @@ def ensure(name: str, progress: Callable[[str], None]) -> None:
         except BackendError as error:
             raise BackendError(f"cannot build {name}: can this machine reach its packages? ({error})") from error
         _finish(root)
-    roots.add_image(name, [layer], recipe=wanted)
+        roots.add_image(name, [], unfinished, recipe=wanted)
 
 
 def _finish(root: Path) -> None:

@@ -17,7 +17,7 @@ def run(*argv: str | Path, stdin: str | None = None, env: Mapping[str, str] | No
     """
     name = Path(argv[0]).name
     try:
-        done = subprocess.run(argv, input=stdin, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, input=stdin, env=env, capture_output=True, text=True, errors="replace", check=False)
     except FileNotFoundError as error:
         raise BackendError(f"{name} is not installed") from error
     if done.returncode != 0:

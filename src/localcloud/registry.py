@@ -45,11 +45,11 @@ def ensure_image(progress: Callable[[str], None]) -> None:
     podman.run_attached(builder, "--network=host", "--rootfs", str(root), "/bin/sh", "-ec", install)
     roots.snapshot(builder, IMAGE, recipe=recipe)
     roots.delete(builder)
-    stop()  # the supervisor starts the new one
 
 
 def start() -> None:
-    """Start the registry."""
+    """Start the registry from its newest image; what was pushed before is there."""
+    roots.delete(NAME)
     root = roots.create(NAME, IMAGE)
     config = roots.directory(NAME) / "config.yml"
     config.write_text(CONFIG)
@@ -65,9 +65,3 @@ def start() -> None:
         "serve",
         "/etc/docker/registry/config.yml",
     )
-
-
-def stop() -> None:
-    """Stop the registry; what was pushed stays."""
-    podman.podman("rm", "--force", "--ignore", "--time=5", NAME)
-    roots.delete(NAME)

@@ -8,6 +8,7 @@ Podman inside a machine cannot put overlays upon ours: its /var/lib/containers i
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -17,8 +18,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from localcloud.backend import BackendError
-from localcloud.paths import IMAGES, LAYERS, MACHINES
+from localcloud.paths import IMAGES, LAYERS, MACHINES, STATE
 from localcloud.process import run
+
+LOCK = STATE / "layers.lock"
 
 
 def directory(name: str) -> Path:
@@ -31,12 +34,28 @@ def images() -> list[str]:
     return sorted(path.stem for path in IMAGES.glob("*.json"))
 
 
-def add_image(name: str, layers: Sequence[str], **facts: str) -> None:
-    """Record an image, from the bottom layer to the top one, at once or not at all."""
+@contextmanager
+def unfinished_layer() -> Iterator[Path]:
+    """Give a directory to fill; it is gone afterwards unless `add_image` took it."""
+    path = LAYERS / f".{uuid4().hex}"
+    path.mkdir(parents=True, mode=0o700)
+    try:
+        yield path
+    finally:
+        if path.exists():
+            shutil.rmtree(path)
+
+
+def add_image(name: str, below: Sequence[str], unfinished: Path, **facts: str) -> Path:
+    """Make of a filled directory the top layer of an image, at once or not at all; return the layer."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    unfinished = IMAGES / f".{name}"
-    unfinished.write_text(json.dumps({"layers": list(layers), **facts}))
-    unfinished.rename(IMAGES / f"{name}.json")
+    layer = LAYERS / unfinished.name.removeprefix(".")
+    record = IMAGES / f".{name}"
+    record.write_text(json.dumps({"layers": [*below, layer.name], **facts}))
+    with _records():
+        unfinished.rename(layer)
+        record.rename(IMAGES / f"{name}.json")
+    return layer
 
 
 def image_facts(name: str) -> dict[str, str]:
@@ -54,18 +73,31 @@ def delete_image(name: str) -> None:
 def create(name: str, image: str) -> Path:
     """Make a root from an image and mount it; return where."""
     top = directory(name)
-    if not (top / "layers.json").exists():
-        if image not in images():
-            raise BackendError(f"there is no image {image}")
-        layers = json.loads((IMAGES / f"{image}.json").read_text())["layers"]
-        for part in ("upper", "work", "root"):
-            (top / part).mkdir(parents=True, exist_ok=True)
-        (top / "containers").mkdir(exist_ok=True)
-        containers = LAYERS / layers[-1] / "containers"
-        if containers.exists():
-            run("cp", "-a", "--reflink=auto", f"{containers}/.", top / "containers")
-        (top / "layers.json").write_text(json.dumps(layers))
+    for part in ("upper", "work", "root"):
+        (top / part).mkdir(parents=True, exist_ok=True)
+    layers = _pin_layers(name, image)
+    containers = top / "containers"
+    if not containers.exists():
+        baked, unfinished = LAYERS / layers[-1] / "containers", top / "containers.new"
+        unfinished.mkdir(exist_ok=True)
+        if baked.exists():
+            run("cp", "-a", "--reflink=auto", f"{baked}/.", unfinished)
+        unfinished.rename(containers)
     return mount(name)
+
+
+def _pin_layers(name: str, image: str) -> list[str]:
+    """Note which layers a root stands on, at its first making."""
+    record = directory(name) / "layers.json"
+    with _records():
+        if not record.exists():
+            if image not in images():
+                raise BackendError(f"there is no image {image}")
+            layers = json.loads((IMAGES / f"{image}.json").read_text())["layers"]
+            unfinished = record.with_suffix(".new")
+            unfinished.write_text(json.dumps(layers))
+            unfinished.rename(record)
+    return _layers_of(name)
 
 
 def mount(name: str) -> Path:
@@ -82,27 +114,12 @@ def mount(name: str) -> Path:
 
 def snapshot(name: str, image: str, **facts: str) -> int:
     """Save a root as an image; return the bytes that it adds."""
-    layer = uuid4().hex
-    os.sync()
     top = directory(name)
-    with new_layer(layer) as unfinished:
+    os.sync()
+    with unfinished_layer() as unfinished:
         run("cp", "-a", "--reflink=auto", "--sparse=auto", top / "upper", unfinished / "root")
         run("cp", "-a", "--reflink=auto", "--sparse=auto", top / "containers", unfinished / "containers")
-    add_image(image, [*_layers_of(name), layer], **facts)
-    return size(LAYERS / layer)
-
-
-@contextmanager
-def new_layer(layer: str) -> Iterator[Path]:
-    """Give a directory to fill, which becomes the layer unless the block raises."""
-    unfinished = LAYERS / f".{layer}"
-    unfinished.mkdir(parents=True, mode=0o700)
-    try:
-        yield unfinished
-    except BaseException:
-        shutil.rmtree(unfinished)
-        raise
-    unfinished.rename(LAYERS / layer)
+        return size(add_image(image, _layers_of(name), unfinished, **facts))
 
 
 def size(path: Path) -> int:
@@ -115,7 +132,8 @@ def delete(name: str) -> None:
     root = directory(name) / "root"
     if root.is_mount():
         run("umount", root)
-    shutil.rmtree(directory(name), ignore_errors=True)
+    if directory(name).exists():
+        shutil.rmtree(directory(name))
     _sweep_layers()
 
 
@@ -133,9 +151,19 @@ def _layers_of(name: str) -> list[str]:
 
 
 def _sweep_layers() -> None:
-    records = [json.loads(path.read_text())["layers"] for path in IMAGES.glob("*.json")]
-    records += [json.loads(path.read_text()) for path in MACHINES.glob("*/layers.json")]
-    used = {layer for layers in records for layer in layers}
-    for path in LAYERS.iterdir():
-        if path.name not in used and not path.name.startswith("."):
-            shutil.rmtree(path)
+    with _records():
+        records = [json.loads(path.read_text())["layers"] for path in IMAGES.glob("*.json")]
+        records += [json.loads(path.read_text()) for path in MACHINES.glob("*/layers.json")]
+        used = {layer for layers in records for layer in layers}
+        unused = [path for path in LAYERS.glob("[!.]*") if path.name not in used]
+    for path in unused:
+        shutil.rmtree(path)
+
+
+@contextmanager
+def _records() -> Iterator[None]:
+    """Keep other threads, and the command line, from what says which layers are used."""
+    LAYERS.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
