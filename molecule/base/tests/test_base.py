@@ -1,0 +1,74 @@
+"""A host that has gone through base, as it looks from within and from the network."""
+
+import socket
+
+import pytest
+from testinfra.host import Host
+
+METADATA = "timeout 3 bash -c '</dev/tcp/169.254.169.254/80'"
+OFFERS = {"kexalgorithms", "ciphers", "macs", "hostkeyalgorithms"}
+
+
+def reachable(host: Host, port: int) -> str:
+    """Knock at a port from the control machine; returns what happened."""
+    address = host.interface("eth0").addresses[0]
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+    except ConnectionRefusedError:
+        return "refused"  # the firewall let us in and nobody listens
+    except TimeoutError:
+        return "dropped"
+    return "answered"
+
+
+def test_nothing_has_failed(host: Host) -> None:
+    assert host.check_output("systemctl --failed --no-legend") == ""
+
+
+@pytest.mark.parametrize(
+    ("port", "happened"), [(22, "answered"), (8443, "refused"), (9100, "dropped"), (8000, "dropped")]
+)
+def test_firewall_lets_in_what_options_open(host: Host, port: int, happened: str) -> None:
+    assert reachable(host, port) == happened
+
+
+def test_a_restarting_firewall_leaves_other_tables_alone(host: Host) -> None:
+    host.check_output("nft add table inet neighbour")
+    host.check_output("systemctl restart nftables.service")
+    assert set(host.check_output("nft list tables").splitlines()) == {"table inet host", "table inet neighbour"}
+    host.check_output("nft delete table inet neighbour")
+
+
+def test_only_root_reaches_the_metadata_service(host: Host) -> None:
+    assert host.run(METADATA).rc == 0
+    assert "Connection refused" in host.run(f"runuser --user=nobody -- {METADATA}").stderr
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["passwordauthentication no", "kbdinteractiveauthentication no", "permitrootlogin without-password"],
+)
+def test_ssh_takes_keys_only(host: Host, setting: str) -> None:
+    assert setting in host.check_output("sshd -T").splitlines()
+
+
+@pytest.mark.parametrize("old", ["diffie-hellman", "-cbc", "hmac-sha1", "ecdsa"])
+def test_ssh_offers_nothing_old(host: Host, old: str) -> None:
+    offers = [line for line in host.check_output("sshd -T").splitlines() if line.split()[0] in OFFERS]
+    assert len(offers) == len(OFFERS)
+    assert not [offer for offer in offers if old in offer]
+
+
+def test_uv_installs_through_what_the_system_trusts(host: Host) -> None:
+    host.check_output("uv venv --quiet --clear /tmp/tried")
+    host.check_output("UV_SYSTEM_CERTS=1 uv pip install --quiet --python /tmp/tried six")
+    host.check_output("rm -r /tmp/tried")
+
+
+def test_journal_is_kept_and_limited(host: Host) -> None:
+    assert host.file("/var/log/journal").is_directory
+    assert "SystemMaxUse=500M" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
+
+
+def test_updates_install_themselves(host: Host) -> None:
+    assert 'APT::Periodic::Unattended-Upgrade "1";' in host.check_output("apt-config dump").splitlines()

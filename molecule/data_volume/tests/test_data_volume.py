@@ -1,0 +1,24 @@
+"""The disk is mounted, now and at boot, and never overwritten."""
+
+from testinfra.host import Host
+
+
+def test_is_mounted(host: Host) -> None:
+    mount = host.mount_point("/srv/data")
+    assert mount.exists
+    assert mount.filesystem == "ext4"
+    assert {"noatime", "nodev", "nosuid"} <= set(mount.options)
+
+
+def test_keeps_directories(host: Host) -> None:
+    directory = host.file("/srv/data/archive/2026")
+    assert directory.is_directory
+    assert directory.mode == 0o700
+
+
+def test_survives_a_remount(host: Host) -> None:
+    host.check_output("touch /srv/data/here")
+    host.check_output("umount /srv/data")
+    assert not host.file("/srv/data/here").exists
+    host.check_output("mount /srv/data")
+    assert host.file("/srv/data/here").exists
