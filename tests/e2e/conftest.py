@@ -1,0 +1,150 @@
+"""The running stack as its users reach it: through TLS that is verified against its own CA, in a browser and by API."""
+
+import os
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import openai
+import pytest
+import testinfra
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+from testinfra.host import Host
+
+from parrotpark.verify import Endpoints, load
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = "/usr/bin/chromium"
+# No sandbox, because Chromium's refuses to run as root; no calls home, because the tests are about one server.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 180  # seconds; a model on a processor thinks slowly
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stack", default=str(ROOT / "inventories/local"), help="inventory of the stack to test")
+
+
+@pytest.fixture(scope="session")
+def endpoints(pytestconfig: pytest.Config) -> Endpoints:
+    """Where the stack answers."""
+    path = Path(pytestconfig.getoption("stack"), ".state", "endpoints.json")
+    if not path.exists():
+        pytest.exit(f"There is no stack to test: {path} is missing, run `make up` first.", returncode=1)
+    return load(path)
+
+
+@pytest.fixture(scope="session")
+def generate_model(endpoints: Endpoints) -> str:
+    return endpoints.generate_model
+
+
+@pytest.fixture(scope="session")
+def embed_model(endpoints: Endpoints) -> str:
+    return endpoints.embed_model
+
+
+@pytest.fixture(scope="session")
+def tls(endpoints: Endpoints) -> ssl.SSLContext:
+    """Trusts the stack's own CA, or the system's where the stack has a public certificate."""
+    return ssl.create_default_context(cafile=endpoints.ca or None)
+
+
+@pytest.fixture(scope="session")
+def client(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[openai.OpenAI]:
+    """The client that programs use, with the key that users get."""
+    with httpx2.Client(verify=tls, trust_env=False, timeout=PATIENCE) as http:
+        yield openai.OpenAI(base_url=endpoints.api, api_key=endpoints.api_key, http_client=http)
+
+
+@pytest.fixture(scope="session")
+def browse(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[httpx2.Client]:
+    """Asks for the chat's pages, signed in as nobody."""
+    with httpx2.Client(base_url=endpoints.chat, verify=tls, trust_env=False, timeout=PATIENCE) as http:
+        yield http
+
+
+@pytest.fixture(scope="session")
+def browse_as_admin(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[httpx2.Client]:
+    """Asks for the chat's pages, signed in as the administrator."""
+    with httpx2.Client(base_url=endpoints.chat, verify=tls, trust_env=False, timeout=PATIENCE) as http:
+        login = {"email": endpoints.admin_email, "password": endpoints.admin_password}
+        token = http.post("/api/v1/auths/signin", json=login).raise_for_status().json()["token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        yield http
+
+
+@pytest.fixture(scope="session")
+def entry(pytestconfig: pytest.Config) -> Host:
+    """The entry server, through the way that Ansible takes."""
+    return only_host(pytestconfig.getoption("stack"), "entry")
+
+
+@pytest.fixture(scope="session")
+def gpu(pytestconfig: pytest.Config) -> Host:
+    """The GPU host, through the way that Ansible takes."""
+    return only_host(pytestconfig.getoption("stack"), "gpu")
+
+
+def only_host(inventory: str, group: str) -> Host:
+    (host,) = testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=inventory)
+    return host
+
+
+@pytest.fixture(scope="session")
+def chromium(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """A browser that knows nobody, and trusts the stack's CA as a user would who imported it."""
+    home = tmp_path_factory.mktemp("home")
+    if endpoints.ca:
+        trust(home, endpoints.ca)
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            home / "profile",
+            executable_path=CHROMIUM,
+            args=FLAGS,
+            env={**os.environ, "HOME": str(home)},
+            locale="en-US",
+        )
+        context.set_default_timeout(PATIENCE * 1000)
+        yield context
+        context.close()
+
+
+def trust(home: Path, ca: str) -> None:
+    """Import a CA into the certificate store that Chromium reads in a home directory."""
+    store = home / ".pki" / "nssdb"
+    store.mkdir(parents=True)
+    certutil = ["certutil", "-d", f"sql:{store}"]
+    subprocess.run([*certutil, "-N", "--empty-password"], check=True)
+    subprocess.run([*certutil, "-A", "-n", "parrotpark", "-t", "C,,", "-i", ca], check=True)
+
+
+@pytest.fixture
+def page(chromium: BrowserContext, endpoints: Endpoints) -> Iterator[Page]:
+    """The sign-in page in a browser that holds no session."""
+    chromium.clear_cookies()
+    page = chromium.new_page()
+    page.goto(endpoints.chat)
+    page.evaluate("localStorage.clear()")
+    page.goto(endpoints.chat)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def chat(page: Page, endpoints: Endpoints) -> Page:
+    """A new chat, signed in as the administrator through the page."""
+    page.get_by_label("Email").fill(endpoints.admin_email)
+    page.get_by_label("Password", exact=True).fill(endpoints.admin_password)
+    page.get_by_role("button", name="Sign in").click()
+    page.locator("#chat-input").wait_for()
+    return page

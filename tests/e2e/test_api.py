@@ -1,0 +1,87 @@
+"""The API as programs use it: OpenAI's own client, the stack's own key."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import openai
+import pytest
+from testinfra.host import Host
+
+QUESTION = "What is the capital of France?"
+
+
+def test_chat(client: openai.OpenAI, generate_model: str) -> None:
+    answer = client.chat.completions.create(
+        model=generate_model, messages=[{"role": "user", "content": QUESTION}], max_tokens=16
+    )
+    assert (answer.choices[0].message.content or "").strip()
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens > 0
+
+
+def test_streamed_chat_is_the_plain_one_in_pieces(client: openai.OpenAI, generate_model: str) -> None:
+    question = {
+        "model": generate_model,
+        "messages": [{"role": "user", "content": QUESTION}],
+        "max_tokens": 16,
+        "temperature": 0,
+    }
+    plain = client.chat.completions.create(**question)  # type: ignore[call-overload]
+    pieces = [
+        chunk.choices[0].delta.content or ""
+        for chunk in client.chat.completions.create(**question, stream=True)  # type: ignore[call-overload]
+        if chunk.choices
+    ]
+    assert len([piece for piece in pieces if piece]) > 1
+    assert "".join(pieces) == plain.choices[0].message.content
+
+
+def test_embeddings(client: openai.OpenAI, embed_model: str) -> None:
+    texts = ["The parrot sits in its cage.", "A parrot is sitting in a cage.", "Interest rates fell in March."]
+    parrot, paraphrase, rates = (
+        item.embedding for item in client.embeddings.create(model=embed_model, input=texts).data
+    )
+    assert dot(parrot, paraphrase) > dot(parrot, rates) + 0.2
+
+
+def dot(one: list[float], other: list[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def test_models(client: openai.OpenAI, generate_model: str, embed_model: str) -> None:
+    assert {model.id for model in client.models.list()} == {generate_model, embed_model}
+
+
+def test_a_wrong_key_is_refused(client: openai.OpenAI, generate_model: str) -> None:
+    with pytest.raises(openai.AuthenticationError):
+        client.with_options(api_key="sk-not-a-key-of-this-gateway").chat.completions.create(
+            model=generate_model, messages=[{"role": "user", "content": QUESTION}]
+        )
+
+
+@pytest.fixture
+def poor_key(entry: Host, generate_model: str) -> Iterator[str]:
+    """A key of the gateway that may spend less than one answer costs."""
+    manage = (
+        "set -a && . /etc/litellm/secrets.env && curl -sSf -H 'Content-Type: application/json' "
+        '-H "Authorization: Bearer $LITELLM_MASTER_KEY" http://127.0.0.1:4000/key/%s -d %s'
+    )
+    wanted = {"models": [generate_model], "max_budget": 1e-9, "duration": "10m"}
+    key = json.loads(entry.check_output(manage, "generate", json.dumps(wanted)))["key"]
+    yield key
+    entry.check_output(manage, "delete", json.dumps({"keys": [key]}))
+
+
+def test_an_exhausted_budget_is_refused(client: openai.OpenAI, generate_model: str, poor_key: str) -> None:
+    poor = client.with_options(api_key=poor_key, max_retries=0)
+
+    def spend_for(seconds: float) -> None:  # what is spent is written down every few seconds
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            poor.chat.completions.create(
+                model=generate_model, messages=[{"role": "user", "content": QUESTION}], max_tokens=4
+            )
+
+    with pytest.raises(openai.APIStatusError, match=r"(?i)budget"):
+        spend_for(60)

@@ -1,0 +1,75 @@
+"""The chat in a browser, as a newcomer meets it."""
+
+import re
+
+import httpx2
+import pytest
+from playwright.sync_api import Page, expect
+
+from parrotpark.verify import Endpoints
+
+QUESTION = "What is the capital of France?"
+
+
+def test_a_click_on_a_suggestion_gets_an_answer(chat: Page) -> None:
+    chat.get_by_role("button", name=QUESTION).click()
+    answer = chat.locator(".chat-assistant")
+    expect(answer).to_have_text(re.compile(r"\w+"))
+    expect(chat.get_by_role("button", name="Regenerate")).to_be_visible()
+    said = answer.inner_text()
+    # It is history now, kept by the server.
+    chat.reload()
+    expect(chat.locator(".chat-assistant")).to_have_text(said)
+
+
+def test_the_notice_is_shown(chat: Page, browse_as_admin: httpx2.Client) -> None:
+    (banner,) = browse_as_admin.get("/api/v1/configs/banners").raise_for_status().json()
+    expect(chat.get_by_text(banner["content"])).to_be_visible()
+
+
+def test_only_the_model_that_answers_can_be_chosen(browse_as_admin: httpx2.Client, generate_model: str) -> None:
+    models = browse_as_admin.get("/api/models").raise_for_status().json()["data"]
+    assert [model["id"] for model in models] == [generate_model]
+
+
+def test_a_wrong_password_is_refused(page: Page, endpoints: Endpoints) -> None:
+    page.get_by_label("Email").fill(endpoints.admin_email)
+    page.get_by_label("Password", exact=True).fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("incorrect")).to_be_visible()
+
+
+def test_nobody_signs_up(browse: httpx2.Client) -> None:
+    stranger = {"name": "Stranger", "email": "stranger@parrotpark.example", "password": "let me in please"}
+    assert browse.post("/api/v1/auths/signup", json=stranger).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/api/models", "/api/v1/chats/", "/api/v1/files/", "/api/v1/knowledge/"])
+def test_a_stranger_sees_nothing(browse: httpx2.Client, path: str) -> None:
+    assert browse.get(path).status_code in {401, 403}
+
+
+def test_a_document_reaches_the_prompt(browse_as_admin: httpx2.Client, generate_model: str) -> None:
+    chat, fact = browse_as_admin, "The parrot in the town hall of Quellenfeld is called Amalia Papageno."
+    question = {
+        "model": generate_model,
+        "stream": False,
+        "max_tokens": 4,
+        "messages": [{"role": "user", "content": "What is the parrot in the town hall called?"}],
+    }
+    document = {"file": ("parrots.txt", fact, "text/plain")}
+    wait = {"process_in_background": "false"}
+    file = chat.post("/api/v1/files/", params=wait, files=document).raise_for_status().json()["id"]
+    about = {"name": "Town hall", "description": "Who lives there"}
+    knowledge = chat.post("/api/v1/knowledge/create", json=about).raise_for_status().json()["id"]
+    try:
+        chat.post(f"/api/v1/knowledge/{knowledge}/file/add", json={"file_id": file}).raise_for_status()
+        without = chat.post("/api/chat/completions", json=question).raise_for_status().json()
+        collection = {"files": [{"type": "collection", "id": knowledge}]}
+        having = chat.post("/api/chat/completions", json=question | collection).raise_for_status().json()
+    finally:
+        chat.delete(f"/api/v1/knowledge/{knowledge}/delete").raise_for_status()
+        chat.delete(f"/api/v1/files/{file}").raise_for_status()
+    assert [source["document"] for source in having["sources"]] == [[fact]]
+    # The model counted: what it was asked grew by more than the document's words.
+    assert having["usage"]["prompt_tokens"] - without["usage"]["prompt_tokens"] > len(fact.split())
