@@ -178,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 run[options.command]()
         else:
             run[options.command]()
-    except BackendError as error:
+    except (BackendError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

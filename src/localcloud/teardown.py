@@ -49,7 +49,7 @@ def stop(*, force: bool) -> None:
         list(pool.map(lambda name: podman.podman("stop", "--ignore", f"--time={seconds}", name), names))
     for name in names:
         podman.podman("rm", "--force", "--ignore", name)
-    for mount in _mounts():
+    for mount in mounts():
         run("umount", mount)
     network.remove_machines()
     network.remove_bridge()
@@ -70,7 +70,7 @@ def remove() -> None:
         STATE.parent.rmdir()
 
 
-def _mounts() -> list[str]:
+def mounts() -> list[str]:
     """List the mounts that are ours, innermost first."""
     ours = (f"{STATE}/", f"{RUNTIME}/")
     points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]

@@ -1,182 +1,20 @@
-"""What the local cloud's API reports is true inside real machines. Needs root; starts the local cloud or adopts it."""
+"""What the local cloud's API reports is true inside real machines."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hcloud import APIException, Client
-from hcloud.actions.client import BoundAction
+from hcloud import Client
 from hcloud.firewalls.domain import FirewallResource, FirewallRule
 from hcloud.images.domain import Image
 from hcloud.locations.domain import Location
-from hcloud.server_types.domain import ServerType
-from hcloud.servers.client import BoundServer
-from hcloud.ssh_keys.client import BoundSSHKey
 from hcloud.volumes.client import BoundVolume
 
 from localcloud import paths, volumes
 from localcloud.network import host_end, namespace
-
-PREFIX = "conformance-"
-ANYWHERE = ["0.0.0.0/0", "::/0"]
-BOOT_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A server, and a way into it that trusts only the host key it was given."""
-
-    server: BoundServer
-    keys: Path
-
-    @property
-    def ip(self) -> str:
-        """Its public address."""
-        assert self.server.public_net
-        assert self.server.public_net.ipv4
-        return str(self.server.public_net.ipv4.ip)
-
-    @property
-    def id(self) -> int:
-        """Its number, which names all that carries it."""
-        assert self.server.id
-        return self.server.id
-
-    def try_run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it as root."""
-        options = [
-            f"UserKnownHostsFile={self.keys}/known_hosts",
-            "StrictHostKeyChecking=yes",
-            "ConnectTimeout=2",
-            "LogLevel=ERROR",
-        ]
-        flags = [flag for option in options for flag in ("-o", option)]
-        ssh = ["ssh", "-i", str(self.keys / "client"), *flags, f"root@{self.ip}", command]
-        return subprocess.run(ssh, capture_output=True, text=True, check=False)
-
-    def run(self, command: str) -> str:
-        """Run a command that must succeed; returns what it printed."""
-        done = self.try_run(command)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-        return done.stdout.strip()
-
-    def await_boot(self, other_than: str = "") -> str:
-        """Wait until it has booted and cloud-init is done; returns its boot id."""
-        deadline = time.monotonic() + BOOT_SECONDS
-        while time.monotonic() < deadline:
-            boot = self.try_run("cat /proc/sys/kernel/random/boot_id").stdout.strip()
-            if boot not in ("", other_than):
-                self.try_run("cloud-init status --wait")
-                return boot
-            time.sleep(0.2)
-        raise AssertionError(f"{self.server.name} does not answer")
-
-    def reaches(self, ip: str, port: int) -> bool:
-        """Tell whether something answers there, seen from this machine."""
-        return self.try_run(f"timeout 1 bash -c '</dev/tcp/{ip}/{port}'").returncode == 0
-
-
-def host_reaches(ip: str, port: int) -> bool:
-    """Tell whether something answers there, seen from the host."""
-    probe = ["timeout", "1", "bash", "-c", f"</dev/tcp/{ip}/{port}"]
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
-
-
-def settle(first: BoundAction | None, *others: BoundAction) -> None:
-    """Wait for actions."""
-    for action in filter(None, (first, *others)):
-        action.wait_until_finished()
-
-
-@pytest.fixture(scope="module")
-def client() -> Client:
-    """The project for GPU hosts: a test that runs wild cannot touch the entry server."""
-    subprocess.run([sys.executable, "-m", "localcloud", "start"], check=True)
-    token = (paths.TOKENS / "gpu").read_text()
-    return Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.1)
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A client's key, and a host key that all machines are given."""
-    directory = tmp_path_factory.mktemp("keys")
-    for name in ("client", "host"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", directory / name], check=True)
-    (directory / "known_hosts").write_text(f"10.77.0.* {(directory / 'host.pub').read_text()}")
-    return directory
-
-
-@pytest.fixture(scope="module")
-def ssh_key(client: Client, keys: Path) -> Iterator[BoundSSHKey]:
-    """The client's key, as the API knows it."""
-    key = client.ssh_keys.create(f"{PREFIX}key", (keys / "client.pub").read_text().strip())
-    yield key
-    key.delete()
-
-
-type Boot = Callable[..., Machine]
-
-
-@pytest.fixture(scope="module")
-def boot(client: Client, keys: Path, ssh_key: BoundSSHKey) -> Iterator[Boot]:
-    """Boots machines, and deletes them in the end."""
-    made: list[BoundServer] = []
-    host_key = (keys / "host").read_text().replace("\n", "\n    ")
-    seed = f"#cloud-config\nssh_keys:\n  ed25519_private: |\n    {host_key}\n"
-    seed += f"  ed25519_public: {(keys / 'host.pub').read_text()}\n"
-
-    def boot(name: str, user_data: str = "", image: str = "debian-13", volume: BoundVolume | None = None) -> Machine:
-        found = client.images.get_by_id(int(image)) if image.isdecimal() else Image(name=image)
-        answer = client.servers.create(
-            name=f"{PREFIX}{name}",
-            server_type=ServerType(name="cx23"),
-            image=found,
-            location=Location(name="fsn1"),
-            ssh_keys=[ssh_key],
-            volumes=[volume] if volume else [],
-            user_data=seed + user_data,
-        )
-        made.append(answer.server)
-        settle(answer.action, *answer.next_actions)
-        machine = Machine(answer.server, keys)
-        machine.await_boot()
-        return machine
-
-    yield boot
-    for server in made:
-        with suppress(APIException):  # a test deleted it
-            settle(server.delete())
-
-
-@pytest.fixture(scope="module")
-def volume(client: Client) -> Iterator[BoundVolume]:
-    """A formatted volume."""
-    answer = client.volumes.create(size=10, name=f"{PREFIX}data", location=Location(name="fsn1"), format="ext4")
-    settle(answer.action)
-    yield answer.volume
-    answer.volume.reload()
-    if answer.volume.server:
-        settle(answer.volume.detach())
-    answer.volume.delete()
-
-
-@pytest.fixture(scope="module")
-def one(boot: Boot, volume: BoundVolume) -> Machine:
-    """A machine with a volume and user data."""
-    return boot("one", "write_files:\n- {path: /root/told, content: told}\nruncmd: [touch /root/ran]\n", volume=volume)
-
-
-@pytest.fixture(scope="module")
-def two(boot: Boot) -> Machine:
-    """Its neighbour."""
-    return boot("two")
+from localcloud.testing_machines import ANYWHERE, BOOT_SECONDS, PREFIX, Boot, Machine, host_reaches, settle
 
 
 def test_user_data_ran(one: Machine) -> None:

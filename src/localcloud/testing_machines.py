@@ -1,0 +1,101 @@
+"""For tests of real machines: a way into them, and the local cloud as a client sees it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hcloud import Client
+from hcloud.actions.client import BoundAction
+from hcloud.servers.client import BoundServer
+
+from localcloud import paths
+
+PREFIX = "conformance-"  # of the names of all that tests make
+ANYWHERE = ["0.0.0.0/0", "::/0"]
+BOOT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A server, and a way into it that trusts only the host key it was given."""
+
+    server: BoundServer
+    keys: Path
+
+    @property
+    def ip(self) -> str:
+        """Its public address."""
+        assert self.server.public_net
+        assert self.server.public_net.ipv4
+        return str(self.server.public_net.ipv4.ip)
+
+    @property
+    def id(self) -> int:
+        """Its number, which names all that carries it."""
+        assert self.server.id
+        return self.server.id
+
+    def try_run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in it as root."""
+        options = [
+            f"UserKnownHostsFile={self.keys}/known_hosts",
+            "StrictHostKeyChecking=yes",
+            "ConnectTimeout=2",
+            "LogLevel=ERROR",
+        ]
+        flags = [flag for option in options for flag in ("-o", option)]
+        ssh = ["ssh", "-i", str(self.keys / "client"), *flags, f"root@{self.ip}", command]
+        return subprocess.run(ssh, capture_output=True, text=True, check=False)
+
+    def run(self, command: str) -> str:
+        """Run a command that must succeed; returns what it printed."""
+        done = self.try_run(command)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout.strip()
+
+    def await_boot(self, other_than: str = "") -> str:
+        """Wait until it has booted and cloud-init is done; returns its boot id."""
+        deadline = time.monotonic() + BOOT_SECONDS
+        while time.monotonic() < deadline:
+            boot = self.try_run("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+            if boot not in ("", other_than):
+                self.try_run("cloud-init status --wait")
+                return boot
+            time.sleep(0.2)
+        raise AssertionError(f"{self.server.name} does not answer")
+
+    def reaches(self, ip: str, port: int) -> bool:
+        """Tell whether something answers there, seen from this machine."""
+        return self.try_run(f"timeout 1 bash -c '</dev/tcp/{ip}/{port}'").returncode == 0
+
+
+type Boot = Callable[..., Machine]  # by name, with user_data, image and volume
+
+
+def start_local_cloud() -> None:
+    """Start it as users do."""
+    subprocess.run([sys.executable, "-m", "localcloud", "start"], check=True)
+
+
+def host_reaches(ip: str, port: int) -> bool:
+    """Tell whether something answers there, seen from the host."""
+    probe = ["timeout", "1", "bash", "-c", f"</dev/tcp/{ip}/{port}"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+
+def settle(first: BoundAction | None, *others: BoundAction) -> None:
+    """Wait for actions."""
+    for action in filter(None, (first, *others)):
+        action.wait_until_finished()
+
+
+def started_client() -> Client:
+    """A client in the project for GPU hosts: a test that runs wild cannot touch the entry server."""
+    start_local_cloud()
+    token = (paths.TOKENS / "gpu").read_text()
+    return Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.1)
