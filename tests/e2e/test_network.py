@@ -1,0 +1,41 @@
+"""What a stranger reaches: three ports of the entry server, and none of a GPU host.
+
+WireGuard answers only its peers, so a scan of UDP tells nothing; that it works is proved by every chat.
+"""
+
+from collections.abc import Callable
+
+import pytest
+from testinfra.host import Host
+
+from localcloud.testing_machines import Machine, host_reaches
+
+ENTRY_PORTS = {22, 80, 443}
+
+
+def listening(host: Host) -> set[int]:
+    """Name every TCP port that anything on the host listens on: only these could answer."""
+    return {int(line.split()[3].rsplit(":", 1)[1]) for line in host.check_output("ss -Hltn").splitlines()}
+
+
+@pytest.fixture(params=["controller", "stranger"])
+def reaches(request: pytest.FixtureRequest) -> Callable[[str, int], bool]:
+    """Try a port from the controller, and from somebody else's machine on the same network."""
+    if request.param == "controller":
+        return host_reaches
+    stranger: Machine = request.getfixturevalue("stranger")
+    return stranger.reaches
+
+
+def test_entry_server(entry: Host, reaches: Callable[[str, int], bool]) -> None:
+    ports, address = listening(entry), entry.ansible.get_variables()["ansible_host"]
+    assert ports >= {5432, 4000, 8080, 8001}
+    assert {port for port in ports if reaches(address, port)} == ENTRY_PORTS
+
+
+def test_gpu_host(entry: Host, gpu: Host, reaches: Callable[[str, int], bool]) -> None:
+    ports, address = listening(gpu), gpu.ansible.get_variables()["ansible_host"]
+    assert ports >= {22, 8001, 8002}
+    assert {port for port in ports if reaches(address, port)} == set()
+    # The way Ansible takes is open, or these would be the ports of a dead machine.
+    assert entry.run(f"bash -c '</dev/tcp/{address}/22'").succeeded
