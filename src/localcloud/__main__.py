@@ -8,10 +8,10 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 
 from localcloud import daemon, doctor, images, podman, registry, roots, teardown
@@ -73,7 +73,7 @@ def _answers(token: str) -> bool:
     request = urllib.request.Request(
         f"http://127.0.0.1:{API_PORT}/v1/locations", headers={"Authorization": f"Bearer {token}"}
     )
-    with suppress(urllib.error.URLError), urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310
+    with suppress(OSError, HTTPException), urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310
         return bool(reply.status == 200)
     return False
 
@@ -93,12 +93,19 @@ def down(*, confirmed: bool) -> None:
     say(f"This deletes {STATE} and all that runs from it:")
     for line in belongings():
         say(f"  {line}")
-    if not confirmed and input("Delete all of it? [y/N] ").strip().lower() not in {"y", "yes"}:
+    if not confirmed and not _agrees("Delete all of it? [y/N] "):
         say("nothing was deleted")
         return
     teardown.remove()
     COMMAND_LOCK.unlink()
     say("deleted; this machine is as it was before, but for the packages that were installed")
+
+
+def _agrees(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in {"y", "yes"}
+    except EOFError:  # nobody is there to answer
+        return False
 
 
 def belongings() -> list[str]:
@@ -108,7 +115,7 @@ def belongings() -> list[str]:
         *(f"server {server.name} ({server.project})" for server in state.servers.values()),
         *(f"volume {volume.name} ({volume.size} GB)" for volume in state.volumes.values()),
         *(f"image {name}" for name in roots.images()),
-        f"registry, models, tokens, log; network {BRIDGE}; {roots.size(STATE) / 2**30:.1f} GiB in all",
+        f"registry, models, tokens, log; network {BRIDGE}",
         *([f"{INVENTORY_STATE}: passwords and SSH keys of its servers"] if INVENTORY_STATE.exists() else []),
     ]
 

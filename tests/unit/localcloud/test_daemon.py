@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 from ipaddress import IPv4Address
@@ -84,6 +85,14 @@ def test_down_names_what_it_deletes_and_asks(
     assert command_line.main(["down"]) == 0
     assert "server entry (entry)" in capsys.readouterr().out
     assert bool(removed) is deleted
+
+
+def test_down_deletes_nothing_where_nobody_answers(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (state / "state").mkdir()
+    monkeypatch.setattr(command_line, "belongings", list)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert command_line.main(["down"]) == 0
+    assert (state / "state").exists()
 
 
 def test_down_of_nothing_is_nothing(capsys: pytest.CaptureFixture[str]) -> None:
