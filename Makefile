@@ -11,8 +11,7 @@ UNIT ?=
 LINES ?= 100
 YES ?=
 
-# Debian's packages that the control machine of the local default needs.
-PACKAGES := ca-certificates iproute2 mmdebstrap nftables nodejs npm openssh-client podman python3-venv rsync runc
+# Debian's packages that the tests need on top of what the doctor names.
 TEST_PACKAGES := chromium hcloud-cli libnss3-tools
 
 export UV_SYSTEM_CERTS := 1
@@ -40,6 +39,7 @@ start: .venv/run ## Boot the machines again
 
 down: .venv/run ## Delete everything that up made [YES=1 does not ask]
 	@python -m localcloud down $(if $(YES),--yes)
+	@rm -rf inventories/local/.state
 
 status: .venv/run ## Show machines, services and the wish
 	@python -m localcloud status
@@ -98,7 +98,7 @@ define install
 endef
 
 packages:
-	$(call install,$(PACKAGES))
+	$(call install,$$(python3 src/localcloud/doctor.py --packages))
 
 test-packages:
 	$(call install,$(TEST_PACKAGES))
