@@ -6,6 +6,7 @@ WireGuard answers only its peers, so a scan of UDP tells nothing; that it works 
 from collections.abc import Callable
 
 import pytest
+from testinfra.backend.ansible import AnsibleBackend
 from testinfra.host import Host
 
 from localcloud.testing_machines import Machine, host_reaches
@@ -18,6 +19,11 @@ def listening(host: Host) -> set[int]:
     return {int(line.split()[3].rsplit(":", 1)[1]) for line in host.check_output("ss -Hltn").splitlines()}
 
 
+def address_of(host: Host) -> str:
+    assert isinstance(host.backend, AnsibleBackend)
+    return str(host.backend.get_variables()["ansible_host"])
+
+
 @pytest.fixture(params=["controller", "stranger"])
 def reaches(request: pytest.FixtureRequest) -> Callable[[str, int], bool]:
     """Try a port from the controller, and from somebody else's machine on the same network."""
@@ -28,13 +34,13 @@ def reaches(request: pytest.FixtureRequest) -> Callable[[str, int], bool]:
 
 
 def test_entry_server(entry: Host, reaches: Callable[[str, int], bool]) -> None:
-    ports, address = listening(entry), entry.ansible.get_variables()["ansible_host"]
+    ports, address = listening(entry), address_of(entry)
     assert ports >= {5432, 4000, 8080, 8001}
     assert {port for port in ports if reaches(address, port)} == ENTRY_PORTS
 
 
 def test_gpu_host(entry: Host, gpu: Host, reaches: Callable[[str, int], bool]) -> None:
-    ports, address = listening(gpu), gpu.ansible.get_variables()["ansible_host"]
+    ports, address = listening(gpu), address_of(gpu)
     assert ports >= {22, 8001, 8002}
     assert {port for port in ports if reaches(address, port)} == set()
     # The way Ansible takes is open, or these would be the ports of a dead machine.

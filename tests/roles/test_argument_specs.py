@@ -104,8 +104,8 @@ EVERY_PLACE = [place for role in SPECS for place in places(role)]
 
 def errors(role: str, arguments: dict[str, Any]) -> str:
     """What Ansible says to these arguments, as it does before a role's first task."""
-    validator = ArgumentSpecValidator(options_of(role))  # type: ignore[no-untyped-call]
-    result = validator.validate(arguments, validate_role_argument_spec=True)  # type: ignore[no-untyped-call]
+    validator = ArgumentSpecValidator(options_of(role))
+    result = validator.validate(arguments, validate_role_argument_spec=True)
     return "\n".join(result.error_messages)
 
 
