@@ -30,5 +30,5 @@ options:
 EXAMPLES = r"""
 - name: Refuse inputs that are missing, mistyped or in the wrong place
   parrotpark_preflight:
-    schema: "{{ playbook_dir }}/inputs.yml"
+    schema: "{{ playbook_dir }}/../inventories/inputs.yml"
 """

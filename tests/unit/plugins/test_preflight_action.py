@@ -37,7 +37,7 @@ GOOD = {"parrotpark_domain": "localhost", "parrotpark_gpu_slots": "1"}
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with a schema, one role and one inventory, and nothing wrong."""
     for name, text in {
-        "playbooks/inputs.yml": SCHEMA,
+        "inventories/inputs.yml": SCHEMA,
         "roles/litellm/meta/argument_specs.yml": ROLE,
         "inventories/local/parrotpark.yml": "plugin: parrotpark\n",
         "inventories/local/group_vars/all.yml": "parrotpark_domain: localhost\nparrotpark_gpu_slots: 1\n",
@@ -56,7 +56,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def judge(run_action: Run, site: Path, **inputs: Any) -> list[str]:
     variables = {"ansible_inventory_sources": [str(site / "inventories/local")], **GOOD, **inputs}
     given = {name: value for name, value in variables.items() if value is not None}
-    arguments = {"schema": str(site / "playbooks/inputs.yml")}
+    arguments = {"schema": str(site / "inventories/inputs.yml")}
     result = run_action("parrotpark_preflight", arguments, variables=given)
     assert result == run_action("parrotpark_preflight", arguments, variables=given, check=True)
     if not result.get("failed"):
