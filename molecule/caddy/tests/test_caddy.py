@@ -1,0 +1,109 @@
+"""Caddy as browsers, model clients and the host's owner meet it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from testinfra.host import Host
+
+ROOT = "/srv/data/caddy/pki/authorities/local/root.crt"
+ENDPOINT = "http://192.0.2.1:8001"
+
+# Answers every GET with its own port, and /ticks with one line every half second.
+SERVER = """
+import http.server, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        for tick in range(3 if self.path.endswith('/ticks') else 1):
+            time.sleep(0.5 * tick)
+            self.wfile.write(b'%d\\n' % self.server.server_port)
+            self.wfile.flush()
+http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@contextmanager
+def serving(host: Host, port: int) -> Iterator[None]:
+    unit = f"test-server-{port}"
+    host.run_test("systemd-run --quiet --unit=%s python3 -c %s %s", unit, SERVER, str(port))
+    host.run_test("curl --silent --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:%s", str(port))
+    try:
+        yield
+    finally:
+        host.run_test("systemctl stop %s", unit)
+
+
+@pytest.fixture
+def overlay(host: Host) -> Iterator[None]:
+    """Bring up the address that Caddy has been listening on since before it was there."""
+    host.run_test("ip address add 192.0.2.1/32 dev lo")
+    yield
+    host.run_test("ip address delete 192.0.2.1/32 dev lo")
+
+
+def browse(host: Host, path: str, *options: str) -> str:
+    result = host.run(f"curl --silent --cacert {ROOT} {' '.join(options)} https://localhost{path}")
+    assert result.rc == 0, result.stderr
+    return str(result.stdout)
+
+
+def ask(host: Host) -> tuple[int, str]:
+    """Ask the endpoint; returns status and body."""
+    body, _, status = host.run(
+        f"curl --silent --max-time 5 --write-out '\\n%{{http_code}}' {ENDPOINT}"
+    ).stdout.rpartition("\n")
+    return int(status), body
+
+
+def test_runs_now_and_at_boot(host: Host) -> None:
+    service = host.service("caddy.service")
+    assert service.is_running
+    assert service.is_enabled
+
+
+def test_a_route_goes_to_its_upstream(host: Host) -> None:
+    with serving(host, 4000), serving(host, 8080):
+        assert browse(host, "/v1/models").strip() == "4000"
+        assert browse(host, "/").strip() == "8080"
+
+
+def test_a_stream_is_not_held_back(host: Host) -> None:
+    with serving(host, 8080):
+        first = browse(host, "/ticks", "--max-time 1.2 | head --lines=1")
+    assert first.strip() == "8080"
+
+
+def test_browsers_are_told_to_load_nothing_from_elsewhere_and_not_to_insist_on_the_internal_ca(host: Host) -> None:
+    with serving(host, 8080):
+        headers = browse(host, "/", "--head --request GET").lower()
+    assert "content-security-policy: default-src 'self'" in headers
+    assert "strict-transport-security" not in headers
+
+
+def test_the_log_has_no_secrets(host: Host) -> None:
+    with serving(host, 8080):
+        browse(host, "/?token=whisper-1", "--header 'Authorization: Bearer whisper-2'", "--header 'X-Key: whisper-3'")
+    log = host.run("journalctl --unit=caddy --output=cat").stdout
+    assert '"status":200' in log
+    assert "whisper" not in log
+
+
+@pytest.mark.usefixtures("overlay")
+def test_without_servers_the_endpoint_says_so_at_once(host: Host) -> None:
+    status, body = ask(host)
+    assert status == 503
+    assert "sleeps" in json.loads(body)["error"]["message"]
+
+
+@pytest.mark.usefixtures("overlay")
+def test_the_endpoint_finds_the_server_that_is_there(host: Host) -> None:
+    with serving(host, 8102):
+        host.run_test("sleep 3")  # longer than a health check
+        assert [ask(host) for _ in range(4)] == [(200, "8102")] * 4
+
+
+def test_administration_is_not_reached_over_the_network(host: Host) -> None:
+    assert not host.socket("tcp://127.0.0.1:2019").is_listening
