@@ -36,6 +36,11 @@ def test_the_host_s_clock_and_kernel_are_out_of_reach(two: Machine, command: str
     assert Path("/proc/sys/vm/swappiness").read_text() != "77\n"
 
 
+def test_services_get_their_credentials(two: Machine) -> None:
+    service = "systemd-run --quiet --wait --pipe --property=SetCredential=word:parrot"
+    assert two.run(f"{service} sh -c 'cat $CREDENTIALS_DIRECTORY/word'") == "parrot"
+
+
 def test_network_settings_are_the_machine_s_own(two: Machine) -> None:
     before = Path("/proc/sys/net/ipv4/ip_default_ttl").read_text()
     two.run("sysctl -w net.ipv4.ip_default_ttl=33")
