@@ -1,0 +1,110 @@
+"""Open WebUI as people's browsers and the host's owner meet it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+UNIT = "open-webui.service"
+CHAT = "http://127.0.0.1:8080"
+ADMIN = {"email": "admin@parrotpark.example", "password": "the-admin-password-of-the-test"}
+BANNER = 'It\'s "small": 100 % wrong, at times # {not} \\n'
+SECRETS = ("the-password", "the-upstream-key", "the-secret-key", "the-admin-password")
+
+
+def ask(host: Host, path: str, body: Any = None, token: str = "") -> Any:
+    given = "--header 'Content-Type: application/json' --data-binary @-" if body is not None else ""
+    command = f"curl --silent --max-time 60 {given} --header %s {CHAT}{path} <<'BODY'\n{json.dumps(body)}\nBODY"
+    return json.loads(host.check_output(command, f"Authorization: Bearer {token}"))
+
+
+def process(host: Host) -> int:
+    return int(host.check_output("podman inspect --format '{{.State.Pid}}' open-webui"))
+
+
+@pytest.fixture(scope="module")
+def token(host: Host) -> str:
+    return str(ask(host, "/api/v1/auths/signin", ADMIN)["token"])
+
+
+def test_runs_now_and_at_boot(host: Host) -> None:
+    assert host.service(UNIT).is_running
+    assert UNIT in host.check_output("ls /run/systemd/generator/multi-user.target.wants")
+
+
+def test_listens_on_loopback_only(host: Host) -> None:
+    assert host.socket("tcp://127.0.0.1:8080").is_listening
+    assert not host.socket("tcp://0.0.0.0:8080").is_listening
+
+
+def test_what_was_asked_for_is_what_it_says(host: Host, token: str) -> None:
+    said = ask(host, "/api/config", token=token)
+    assert said["name"] == "Aviary (Open WebUI)"
+    assert said["default_models"] == "assistant"
+    assert [suggestion["content"] for suggestion in said["default_prompt_suggestions"]] == [
+        "What is the capital of France?"
+    ]
+    assert said["features"]["enable_signup"] is False
+    assert said["features"]["enable_version_update_check"] is False
+    assert [banner["content"] for banner in ask(host, "/api/v1/configs/banners", token=token)] == [BANNER]
+
+
+def test_only_the_named_models_are_offered(host: Host, token: str) -> None:
+    assert [model["id"] for model in ask(host, "/api/models", token=token)["data"]] == ["assistant"]
+
+
+def test_answers(host: Host, token: str) -> None:
+    question = {"model": "assistant", "messages": [{"role": "user", "content": "What is the capital of France?"}]}
+    answer = ask(host, "/api/chat/completions", question, token)
+    assert answer["choices"][0]["message"]["content"] == "The capital is Paris."
+
+
+def test_keeps_accounts_in_postgresql_and_settings_nowhere(host: Host) -> None:
+    psql = "runuser --user=postgres -- psql --tuples-only --no-align --command=%s open_webui"
+    assert host.check_output(psql, 'SELECT email, role FROM "user"') == f"{ADMIN['email']}|admin"
+    assert host.check_output(psql, "SELECT count(*) FROM config") == "0"
+    assert not host.file("/srv/data/open_webui/webui.db").exists
+    assert not host.file("/srv/data/open_webui/vector_db").exists
+
+
+def test_is_an_unprivileged_process(host: Host) -> None:
+    status = dict(line.split(":", 1) for line in host.file(f"/proc/{process(host)}/status").content_string.splitlines())
+    assert status["Uid"].split() == ["8080"] * 4
+    assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+    assert status["NoNewPrivs"].strip() == "1"
+    assert status["Seccomp"].strip() == "2"
+
+
+@pytest.mark.parametrize("path", ["/app/backend/x", "/usr/x", "/etc/x"])
+def test_writes_nowhere_but_into_its_data(host: Host, path: str) -> None:
+    assert "Read-only file system" in host.run("podman exec --user=0 open-webui touch %s", path).stderr
+    assert host.run("podman exec open-webui touch /app/backend/data/cache/x").succeeded
+
+
+def test_reaches_nothing_but_loopback(host: Host) -> None:
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
+    reach = "podman exec open-webui python3 -c %s %s %s"
+    assert host.run(reach, connect, "127.0.0.1", "5432").succeeded
+    # The registry, that the image just came from
+    refused = host.run(reach, connect, "10.77.0.1", "5000")
+    assert "TimeoutError" in refused.stderr or "PermissionError" in refused.stderr
+
+
+def test_shows_its_secrets_to_nobody(host: Host) -> None:
+    secrets = host.file("/etc/open-webui/secrets.env")
+    assert (secrets.user, secrets.group, secrets.mode) == ("root", "root", 0o600)
+    seen = host.check_output(
+        f"cat /etc/containers/systemd/* /etc/open-webui/settings.env; systemctl cat {UNIT}; ps -eo args; journalctl"
+    )
+    assert not [secret for secret in SECRETS if secret in seen]
+
+
+def test_a_key_that_podman_does_not_know_is_refused(host: Host) -> None:
+    spoil = "sed 's/^ReadOnly=.*/&\\nMemory=1G/' /etc/containers/systemd/open-webui.container > $d/open-webui.container"
+    dry_run = "/usr/lib/systemd/system-generators/podman-system-generator --dryrun"
+    judged = host.run(f"d=$(mktemp -d) && {spoil} && QUADLET_UNIT_DIRS=$d {dry_run}; code=$?; rm -r $d; exit $code")
+    assert judged.failed
+    assert "unsupported key 'Memory'" in judged.stderr
