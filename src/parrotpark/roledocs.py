@@ -1,7 +1,7 @@
-"""Write every role's README, and the comments of its defaults, from its argument spec.
+"""Write every role's README and the comments of its defaults from its argument spec, and the page of the inputs.
 
-`meta/argument_specs.yml` is the one text about options that is written by hand; what this module writes from it cannot
-disagree with it. Run `python -m parrotpark.roledocs` to write, and with `--check` to fail on drift.
+The specs are the one text about options that is written by hand; what this module writes from them cannot disagree
+with them. Run `python -m parrotpark.roledocs` to write, and with `--check` to fail on drift.
 """
 
 import argparse
@@ -18,6 +18,9 @@ import yaml
 Spec = Mapping[str, Any]
 
 COMMENT_WIDTH = 118
+
+INPUTS = Path("inventories/inputs.yml")
+INPUTS_PAGE = Path("docs/inputs.md")
 
 
 class SpecError(Exception):
@@ -91,6 +94,20 @@ def readme(role: str, entry: Spec) -> str:
     return "\n".join(lines) + "\n"
 
 
+def inputs_page(entry: Spec) -> str:
+    """Return the text of the page about the inputs."""
+    lines = [
+        "# Inputs",
+        "",
+        "What you set in `inventories/<name>/group_vars/all.yml`; preflight refuses every other name.",
+        "",
+    ]
+    lines += ["| Input | Type | Default | Meaning |", "|---|---|---|---|"]
+    lines += [row(option) for option in options_of(entry["options"])]
+    lines += ["", f"Written by `python -m parrotpark.roledocs` from `{INPUTS}`: edit that file."]
+    return "\n".join(lines) + "\n"
+
+
 def annotate(defaults: str, entry: Spec) -> str:
     """Return the text of a defaults file with the description of each option above it.
 
@@ -108,13 +125,19 @@ def annotate(defaults: str, entry: Spec) -> str:
     return "\n".join(lines) + "\n"
 
 
+def main_entry(source: Path) -> Spec:
+    """Return the main entry point of a spec."""
+    entry: Spec = yaml.safe_load(source.read_text())["argument_specs"]["main"]
+    return entry
+
+
 def generated(role: Path) -> dict[Path, str]:
     """Return the files to be generated for a role, as they should read.
 
     Raises SpecError if the spec lacks what the files are made of.
     """
     source = role / "meta/argument_specs.yml"
-    entry = yaml.safe_load(source.read_text())["argument_specs"]["main"]
+    entry = main_entry(source)
     defaults = role / "defaults/main.yml"
     try:
         files = {role / "README.md": readme(role.name, entry)}
@@ -133,6 +156,11 @@ def drift(roles: Iterable[Path]) -> dict[Path, str]:
     wanted: dict[Path, str] = {}
     for role in roles:
         wanted |= generated(role)
+    return differing(wanted)
+
+
+def differing(wanted: Mapping[Path, str]) -> dict[Path, str]:
+    """Return those of the files that do not read as they should."""
     return {path: text for path, text in wanted.items() if not path.exists() or path.read_text() != text}
 
 
@@ -145,6 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     roles = options.roles or sorted(spec.parent.parent for spec in Path("roles").glob("*/meta/argument_specs.yml"))
     try:
         drifted = drift(roles)
+        if not options.roles and INPUTS.exists():
+            drifted |= differing({INPUTS_PAGE: inputs_page(main_entry(INPUTS))})
     except SpecError as error:
         parser.error(str(error))
     for path, text in drifted.items():

@@ -103,3 +103,19 @@ def test_names_what_a_spec_lacks(role: Path, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         roledocs.main([str(role)])
     assert "shed/meta/argument_specs.yml: 'examples' is missing" in capsys.readouterr().err
+
+
+def test_the_page_of_the_inputs_drifts_like_a_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("inventories", "docs"):
+        (tmp_path / folder).mkdir()
+    option = "{type: str, required: true, description: Its name.}"
+    roledocs.INPUTS.write_text(f"argument_specs: {{main: {{options: {{parrot_name: {option}}}}}}}")
+    assert roledocs.main(["--check"]) == 1
+    assert roledocs.main([]) == 0
+    assert "| `parrot_name` | str | required | Its name. |" in roledocs.INPUTS_PAGE.read_text()
+    capsys.readouterr()
+    assert roledocs.main(["--check"]) == 0
+    assert capsys.readouterr().out == ""
