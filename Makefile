@@ -73,6 +73,12 @@ unit: .venv/dev ## Unit tests: no network, no root
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
 	pytest tests/conformance tests/e2e
 
+molecule: packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql]
+	@python -m localcloud start
+	@for role in $(or $(ROLE),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))); do \
+	  molecule test --scenario-name $$role; \
+	done
+
 lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs
 	ruff check .
 	ruff format --check .
@@ -86,7 +92,7 @@ lock: .venv/bin/uv ## Resolve the controller's requirements anew
 	    requirements/$$name.in -o requirements/$$name.txt; \
 	done
 
-.PHONY: help doctor up stop start down status logs site plan wake sleep test unit e2e lint lock packages test-packages
+.PHONY: help doctor up stop start down status logs site plan wake sleep test unit e2e molecule lint lock packages test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 define install
