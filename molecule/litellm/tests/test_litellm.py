@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from testinfra.host import Host
 
 UNIT = "litellm.service"
@@ -26,7 +27,7 @@ class Answer:
 
 def ask(host: Host, path: str, key: str, request: Any = None) -> Answer:
     body = "" if request is None else f"--header 'Content-Type: application/json' --data '{json.dumps(request)}'"
-    command = "curl --silent --max-time 60 --write-out '\n%%{http_code}' --header %s {} http://127.0.0.1:4000%s"
+    command = "curl --silent --max-time 60 --write-out '\n%%{{http_code}}' --header %s {} http://127.0.0.1:4000%s"
     result = host.run(command.format(body), f"Authorization: Bearer {key}", path)
     text, _, status = result.stdout.rpartition("\n")
     return Answer(int(status), text)
@@ -72,7 +73,7 @@ def test_a_key_gets_an_answer_and_pays_for_it_without_leaving_its_words(host: Ho
     deadline = time.monotonic() + SPEND_IS_WRITTEN_WITHIN_SECONDS
     while spent(host, "chat") == before and time.monotonic() < deadline:
         time.sleep(2)
-    assert round(spent(host, "chat") - before, 6) == 11 * 0.0001 + 5 * 0.001
+    assert spent(host, "chat") - before == pytest.approx(11 * 0.0001 + 5 * 0.001)
     assert query(host, "SELECT count(*) FROM \"LiteLLM_SpendLogs\" l WHERE l::text LIKE '%a-private-question%'") == "0"
 
 
