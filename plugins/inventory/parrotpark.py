@@ -10,6 +10,7 @@ from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.template import trust_as_template
 from ansible.utils.display import Display
 
 from parrotpark.cloud import Server
@@ -127,7 +128,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             inventory.add_group(group)
             inventory.add_host(host.name, group)
         for name, value in host.variables.items():
-            inventory.set_variable(host.name, name, value)
+            # Texts are what `parrotpark.ssh` has checked. Those that read the inventory as JSON get others wrapped.
+            inventory.set_variable(host.name, name, trust_as_template(value) if isinstance(value, str) else value)
         strict = self.get_option("strict")
         self._set_composite_vars(self.get_option("compose"), host.variables, host.name, strict)
         self._add_host_to_composed_groups(self.get_option("groups"), host.variables, host.name, strict)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from ipaddress import ip_address
 from pathlib import PurePath
 
+from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.secrets.ssh_folder import KNOWN_HOSTS, PRIVATE_KEY
 
 USER = "root"
@@ -14,8 +17,18 @@ def connection(name: str, address: str, directory: PurePath, jump: tuple[str, st
     """Give the connection variables of host `name` at `address`.
 
     `directory` is what `parrotpark.secrets.ssh_folder` writes, where hosts are known by name; `jump` is the name and
-    address of the host to go through.
+    address of the host to go through. A cloud says both; as they become part of a command, they are looked at first.
+
+    Raises:
+        InvalidRequest: a name is no host name, or an address is none.
     """
+    for host, place in ((name, address), *([jump] if jump else [])):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", host):
+            raise InvalidRequest(f"{host!r} is no host name: rename the server")
+        try:
+            ip_address(place)
+        except ValueError:
+            raise InvalidRequest(f"{place!r} is no address of {host}") from None
     options = _options(name, directory)
     if jump is not None:
         jump_name, jump_address = jump

@@ -64,7 +64,7 @@ def test_the_registry_answers_machines(two: Machine) -> None:
     assert two.run(f"curl -sf http://{paths.GATEWAY}:{paths.REGISTRY_PORT}/v2/") == "{}"
 
 
-def test_a_firewall_filters_and_goes_away_again(client: Client, one: Machine, two: Machine) -> None:
+def test_a_firewall_filters_and_goes_away_again(local_cloud: Client, one: Machine, two: Machine) -> None:
     one.run("systemd-run --quiet --unit=probe-80 python3 -m http.server 80")
     one.run("systemd-run --quiet --unit=probe-81 python3 -m http.server 81")
     deadline = time.monotonic() + 10
@@ -75,7 +75,7 @@ def test_a_firewall_filters_and_goes_away_again(client: Client, one: Machine, tw
         FirewallRule(direction="in", protocol="tcp", port="80", source_ips=[f"{two.ip}/32"]),
     ]
     target = FirewallResource(type="server", server=one.server)
-    firewall = client.firewalls.create(f"{PREFIX}firewall", rules=rules, resources=[target]).firewall
+    firewall = local_cloud.firewalls.create(f"{PREFIX}firewall", rules=rules, resources=[target]).firewall
     deadline = time.monotonic() + 10
     while two.reaches(one.ip, 81):
         assert time.monotonic() < deadline
@@ -170,8 +170,8 @@ def test_a_deleted_server_leaves_nothing(boot: Boot) -> None:
     assert str(paths.MACHINES / f"server-{four.id}") not in Path("/proc/mounts").read_text()
 
 
-def test_a_deleted_volume_leaves_nothing(client: Client) -> None:
-    answer = client.volumes.create(size=10, name=f"{PREFIX}short", location=Location(name="fsn1"))
+def test_a_deleted_volume_leaves_nothing(local_cloud: Client) -> None:
+    answer = local_cloud.volumes.create(size=10, name=f"{PREFIX}short", location=Location(name="fsn1"))
     settle(answer.action)
     answer.volume.delete()
     path = paths.VOLUMES / f"{answer.volume.id}.img"

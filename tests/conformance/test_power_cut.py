@@ -70,11 +70,11 @@ def test_a_killed_daemon_leaves_the_machines_alone(one: Machine) -> None:
 
 @pytest.mark.parametrize("rebooted", [False, True], ids=["all processes killed", "host rebooted"])
 def test_after_a_power_cut_all_is_there_again(
-    client: Client, one: Machine, two: Machine, volume: BoundVolume, rebooted: bool
+    local_cloud: Client, one: Machine, two: Machine, volume: BoundVolume, rebooted: bool
 ) -> None:
     rule = FirewallRule(direction="in", protocol="tcp", port="22", source_ips=ANYWHERE)
     target = FirewallResource(type="server", server=one.server)
-    guard = client.firewalls.create(f"{PREFIX}guard", rules=[rule], resources=[target]).firewall
+    guard = local_cloud.firewalls.create(f"{PREFIX}guard", rules=[rule], resources=[target]).firewall
     device = f"/dev/disk/by-id/scsi-0HC_Volume_{volume.id}"
     one.run(
         f"mount {device} /mnt && echo {rebooted} > /mnt/last && umount /mnt && echo {rebooted} > /root/last && sync"

@@ -13,6 +13,7 @@ import testinfra
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 from testinfra.host import Host
 
+from localcloud.testing_machines import Boot, Machine
 from parrotpark.verify import Endpoints, load
 
 ROOT = Path(__file__).parents[2]
@@ -148,3 +149,9 @@ def chat(page: Page, endpoints: Endpoints) -> Page:
     page.get_by_role("button", name="Sign in").click()
     page.locator("#chat-input").wait_for()
     return page
+
+
+@pytest.fixture(scope="module")
+def stranger(boot: Boot) -> Machine:
+    """Somebody else's machine on the same network."""
+    return boot("stranger")

@@ -1,4 +1,4 @@
-"""Real machines of the local cloud. Needs root."""
+"""Real machines of the local cloud, for the tests that ask for them. Those need root."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from localcloud.testing_machines import PREFIX, Boot, Machine, settle, started_c
 
 
 @pytest.fixture(scope="module")
-def client() -> Client:
+def local_cloud() -> Client:
     """The local cloud, started or adopted."""
     return started_client()
 
@@ -36,15 +36,15 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ssh_key(client: Client, keys: Path) -> Iterator[BoundSSHKey]:
+def ssh_key(local_cloud: Client, keys: Path) -> Iterator[BoundSSHKey]:
     """The client's key, as the API knows it."""
-    key = client.ssh_keys.create(f"{PREFIX}key", (keys / "client.pub").read_text().strip())
+    key = local_cloud.ssh_keys.create(f"{PREFIX}key", (keys / "client.pub").read_text().strip())
     yield key
     key.delete()
 
 
 @pytest.fixture(scope="module")
-def boot(client: Client, keys: Path, ssh_key: BoundSSHKey) -> Iterator[Boot]:
+def boot(local_cloud: Client, keys: Path, ssh_key: BoundSSHKey) -> Iterator[Boot]:
     """Boots machines, and deletes them in the end."""
     made: list[BoundServer] = []
     host_key = (keys / "host").read_text().replace("\n", "\n    ")
@@ -52,8 +52,8 @@ def boot(client: Client, keys: Path, ssh_key: BoundSSHKey) -> Iterator[Boot]:
     seed += f"  ed25519_public: {(keys / 'host.pub').read_text()}\n"
 
     def boot(name: str, user_data: str = "", image: str = "debian-13", volume: BoundVolume | None = None) -> Machine:
-        found = client.images.get_by_id(int(image)) if image.isdecimal() else Image(name=image)
-        answer = client.servers.create(
+        found = local_cloud.images.get_by_id(int(image)) if image.isdecimal() else Image(name=image)
+        answer = local_cloud.servers.create(
             name=f"{PREFIX}{name}",
             server_type=ServerType(name="cx23"),
             image=found,
@@ -75,9 +75,9 @@ def boot(client: Client, keys: Path, ssh_key: BoundSSHKey) -> Iterator[Boot]:
 
 
 @pytest.fixture(scope="module")
-def volume(client: Client) -> Iterator[BoundVolume]:
+def volume(local_cloud: Client) -> Iterator[BoundVolume]:
     """A formatted volume."""
-    answer = client.volumes.create(size=10, name=f"{PREFIX}data", location=Location(name="fsn1"), format="ext4")
+    answer = local_cloud.volumes.create(size=10, name=f"{PREFIX}data", location=Location(name="fsn1"), format="ext4")
     settle(answer.action)
     yield answer.volume
     answer.volume.reload()
