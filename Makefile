@@ -67,11 +67,13 @@ test: ## Unit tests, then the whole stack and its tests
 	@$(MAKE) up
 	@$(MAKE) e2e
 
-unit: .venv/dev ## Unit tests: no network, no root
+unit: packages .venv/dev ## Unit tests, of Python and of the query engine
 	pytest
+	npm --prefix src/localcloud/query_engine ci --ignore-scripts --silent
+	npm --prefix src/localcloud/query_engine test
 
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
-	pytest tests/conformance tests/e2e
+	pytest tests/e2e tests/conformance
 
 molecule: packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql]
 	@python -m localcloud start

@@ -37,6 +37,7 @@ NEEDED = {
     "mkfs.xfs": "xfsprogs",
     "node": "nodejs",
     "npm": "npm",
+    "zstd": "zstd",
     "rsync": "rsync",
     "ssh": "openssh-client",
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
@@ -45,7 +46,7 @@ NEEDED = {
 PLAN = f"""\
 make up will
   install     these packages, by apt: {{packages}}
-  download    about 4 GB: Python and Debian packages, and the models inside two of them
+  download    about 5 GB: Python and Debian packages, and the models inside two of them
   create      {STATE.parent} with all data, .venv and inventories/local/.state in this folder
   add         network interfaces parrotpark*, the nftables table `inet parrotpark`, a few loop devices
   set         net.ipv4.ip_forward=1

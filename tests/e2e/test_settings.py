@@ -22,7 +22,7 @@ def test_a_changed_notice_is_shown(pytestconfig: pytest.Config, browse_as_admin:
 
     before, inventory = notices(), pytestconfig.getoption("stack")
     try:
-        converge(inventory, "-e", "parrotpark_chat_notice=Closed for the holidays")
+        converge(inventory, "-e", '{"parrotpark_chat_notice": "Closed for the holidays"}')
         assert notices() == ["Closed for the holidays"]
     finally:
         converge(inventory)
