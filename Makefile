@@ -41,7 +41,7 @@ down: .venv/run ## Delete everything that up made [YES=1 does not ask]
 	@python -m localcloud down $(if $(YES),--yes)
 	@rm -rf inventories/local/.state
 
-status: .venv/run ## Show machines, services and the wish
+status: .venv/run ## Show machines and services
 	@python -m localcloud status
 	@ansible-playbook -i $(INVENTORY) playbooks/status.yml
 
