@@ -69,8 +69,8 @@ test: ## Unit tests, then the whole stack and its tests
 
 unit: packages .venv/dev ## Unit tests, of Python and of the query engine
 	pytest
-	npm --prefix src/localcloud/query_engine ci --ignore-scripts --silent
-	npm --prefix src/localcloud/query_engine test
+	npm --prefix src/localcloud/stand_ins/query_engine ci --ignore-scripts --silent
+	npm --prefix src/localcloud/stand_ins/query_engine test
 
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
 	pytest tests/e2e tests/conformance

@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 
-from localcloud import daemon, doctor, images, podman, registry, roots, teardown
+from localcloud import daemon, doctor, registry, teardown
 from localcloud.backend import BackendError
-from localcloud.machines import PodmanBackend
+from localcloud.machine import images, podman, roots
+from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, BRIDGE, INVENTORY_STATE, LOGS, STATE
 from localcloud.store import Store
 

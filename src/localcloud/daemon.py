@@ -22,9 +22,10 @@ from typing import TextIO
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from localcloud import api, metadata, network, podman, roots
+from localcloud import api, metadata
 from localcloud.backend import BackendError
-from localcloud.machines import PodmanBackend
+from localcloud.machine import network, podman, roots
+from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, GATEWAY, METADATA, STATE, TOKENS
 from localcloud.store import Store
 from localcloud.supervisor import Supervisor

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from localcloud import images, podman, roots
+from localcloud.machine import images, podman, roots
 from localcloud.paths import GATEWAY, REGISTRY, REGISTRY_PORT
 
 NAME = "registry"

@@ -7,10 +7,11 @@ import logging
 import time
 from dataclasses import replace
 
-from localcloud import forward, podman, registry
+from localcloud import forward, registry
 from localcloud.actions import Actions, LockedError, begin
 from localcloud.backend import BackendError
-from localcloud.machines import PodmanBackend, container_name
+from localcloud.machine import podman
+from localcloud.machine.machines import PodmanBackend, container_name
 from localcloud.model import Reference, Server
 from localcloud.store import Store
 

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from localcloud import daemon, firewall, network, podman, volumes
+from localcloud import daemon
 from localcloud.backend import BackendError
-from localcloud.machines import SHUTDOWN_SECONDS
+from localcloud.machine import firewall, network, podman, volumes
+from localcloud.machine.machines import SHUTDOWN_SECONDS
+from localcloud.machine.process import run
 from localcloud.paths import INVENTORY_STATE, RUNTIME, STATE
-from localcloud.process import run
 
 DAEMON_SECONDS = 60.0
 LEFTOVER_SECONDS = 10.0

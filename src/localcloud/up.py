@@ -35,10 +35,10 @@ def steps(model: str | None) -> list[Step]:
         playbook += ["-e", f"parrotpark_generate_model={model}"]
     return [
         Step("Local cloud", [*python, "localcloud", "start"]),
-        Step("Models", [*python, "localcloud.models", str(ROOT / "models")]),
-        Step("vLLM for processors", [*python, "localcloud.vllm_cpu", str(ARTIFACTS)]),
-        Step("Query engine", [*python, "localcloud.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
-        Step("Chat image", [*python, "localcloud.open_webui_image", str(ARTIFACTS)]),
+        Step("Models", [*python, "localcloud.stand_ins.models", str(ROOT / "models")]),
+        Step("vLLM for processors", [*python, "localcloud.stand_ins.vllm_cpu", str(ARTIFACTS)]),
+        Step("Query engine", [*python, "localcloud.stand_ins.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
+        Step("Chat image", [*python, "localcloud.stand_ins.open_webui_image", str(ARTIFACTS)]),
         Step("site.yml", playbook),
     ]
 

@@ -12,8 +12,9 @@ from hcloud.images.domain import Image
 from hcloud.locations.domain import Location
 from hcloud.volumes.client import BoundVolume
 
-from localcloud import paths, volumes
-from localcloud.network import host_end, namespace
+from localcloud import paths
+from localcloud.machine import volumes
+from localcloud.machine.network import host_end, namespace
 from localcloud.testing_machines import ANYWHERE, BOOT_SECONDS, PREFIX, Boot, Machine, host_reaches, settle
 
 

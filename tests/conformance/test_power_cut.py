@@ -18,7 +18,8 @@ from hcloud import Client
 from hcloud.firewalls.domain import FirewallResource, FirewallRule
 from hcloud.volumes.client import BoundVolume
 
-from localcloud import daemon, firewall, network, paths, podman, teardown, volumes
+from localcloud import daemon, paths, teardown
+from localcloud.machine import firewall, network, podman, volumes
 from localcloud.testing_machines import ANYWHERE, BOOT_SECONDS, PREFIX, Machine, host_reaches, settle, start_local_cloud
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from localcloud import firewall
 from localcloud.backend import Rule
+from localcloud.machine import firewall
 
 ANYWHERE = ("0.0.0.0/0", "::/0")
 SSH = Rule("in", "tcp", "22", ANYWHERE)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localcloud import images, machines, network, paths, podman, seed
+from localcloud import paths
 from localcloud.backend import Machine
+from localcloud.machine import images, machines, network, podman, seed
 
 MACHINE = Machine(
     id=7,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import models
+from localcloud.stand_ins import models
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import oci
 from localcloud.backend import BackendError
+from localcloud.stand_ins import oci
 
 
 class Registry(ThreadingHTTPServer):

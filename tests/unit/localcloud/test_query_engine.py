@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import query_engine
+from localcloud.stand_ins import query_engine
 
 
 @pytest.fixture

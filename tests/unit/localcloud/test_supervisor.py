@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from localcloud import podman, registry
+from localcloud import registry
+from localcloud.machine import podman
 from localcloud.supervisor import Supervisor
 from localcloud.testing import LocalCloud, MemoryBackend
 

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from localcloud.backend import BackendError
+from localcloud.machine.process import run
 from localcloud.paths import VOLUMES
-from localcloud.process import run
 
 
 def create(volume_id: int, size_gb: int, filesystem: str | None) -> None:

@@ -8,8 +8,8 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcloud.machine.process import run
 from localcloud.paths import PODMAN, RUNTIME, STATE
-from localcloud.process import run
 
 LABEL = "parrotpark=localcloud"
 CONFIG = STATE / "containers.conf"

@@ -10,8 +10,8 @@ import json
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from localcloud.machine.process import run
 from localcloud.paths import BRIDGE, GATEWAY, METADATA, NETWORK, STATE
-from localcloud.process import run
 
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 FORMER_IP_FORWARD = STATE / "former-ip-forward"

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, ip_network
 
 from localcloud.backend import Rule
+from localcloud.machine.process import run, succeeds
 from localcloud.paths import METADATA, NETWORK
-from localcloud.process import run, succeeds
 
 TABLE = "parrotpark"
 

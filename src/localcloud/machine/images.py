@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from localcloud import roots
 from localcloud.backend import BackendError
-from localcloud.process import run
+from localcloud.machine import roots
+from localcloud.machine.process import run
 
 SUITES = {"debian-13": "trixie"}
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from localcloud import firewall, images, network, podman, roots, seed, volumes
 from localcloud.backend import BackendError, Machine, Rule
+from localcloud.machine import firewall, images, network, podman, roots, seed, volumes
+from localcloud.machine.process import run
 from localcloud.paths import MACHINES
-from localcloud.process import run
 
 GUEST = Path(__file__).parent / "guest"
 BOOT_SECONDS = 30.0

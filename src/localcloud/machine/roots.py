@@ -18,8 +18,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from localcloud.backend import BackendError
+from localcloud.machine.process import run
 from localcloud.paths import IMAGES, LAYERS, MACHINES, STATE
-from localcloud.process import run
 
 LOCK = STATE / "layers.lock"
 

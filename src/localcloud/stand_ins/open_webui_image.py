@@ -3,8 +3,8 @@
 Upstream ships an image; the local default reaches no registry that has it. This one keeps upstream's port, paths and
 start script, so that one role runs either. It lacks what upstream's slim image lacks as well: torch and local models.
 
-`python -m localcloud.open_webui_image FOLDER` writes the image's reference by digest into FOLDER/open-webui.image, for
-the inventory to read. The same inputs are built once.
+`python -m localcloud.stand_ins.open_webui_image FOLDER` writes the image's reference by digest into
+FOLDER/open-webui.image, for the inventory to read. The same inputs are built once.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from localcloud import oci
 from localcloud.backend import BackendError
+from localcloud.machine.process import run
 from localcloud.paths import GATEWAY, REGISTRY_PORT
-from localcloud.process import run
+from localcloud.stand_ins import oci
 
 NAME = "open-webui"
-LOCK = Path(__file__).parents[2] / "requirements" / "open-webui.txt"
+LOCK = Path(__file__).parents[3] / "requirements" / "open-webui.txt"
 
 # Open WebUI needs Python < 3.13: Debian 12 has 3.11, which upstream's image uses as well.
 SUITE = "bookworm"
@@ -130,7 +130,7 @@ def publish(folder: Path, lock: Path, repository: oci.Repository, say: Callable[
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Publish the image as the command line says. Returns an exit status."""
-    parser = argparse.ArgumentParser(prog="python -m localcloud.open_webui_image", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m localcloud.stand_ins.open_webui_image", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the reference is written")
     parser.add_argument("--registry", default=f"{GATEWAY}:{REGISTRY_PORT}", help="host:port, plain HTTP")
     options = parser.parse_args(argv)

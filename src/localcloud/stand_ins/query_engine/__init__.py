@@ -101,7 +101,7 @@ def _npm(folder: Path, *arguments: str) -> None:
 
 
 def main() -> None:
-    """`python -m localcloud.query_engine DESTINATION`"""
+    """`python -m localcloud.stand_ins.query_engine DESTINATION`"""
     destination = Path(sys.argv[1])
     try:
         made = build(destination)

@@ -1,3 +1,0 @@
-from localcloud.query_engine import main
-
-main()

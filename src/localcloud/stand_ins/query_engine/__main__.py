@@ -1,0 +1,3 @@
+from localcloud.stand_ins.query_engine import main
+
+main()
