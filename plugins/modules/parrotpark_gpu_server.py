@@ -93,7 +93,7 @@ options:
   phase:
     description: How far the GPU host has come. Left out, a new server is V(baking) and an old one stays what it is.
     type: str
-    choices: [baking, serving]
+    choices: [baking, waking, serving]
   ssh_keys:
     description: Names of the project's SSH keys that a new server trusts.
     type: list

@@ -29,6 +29,7 @@ class State(StrEnum):
     """How far a GPU host has come."""
 
     BAKING = "baking"
+    WAKING = "waking"
     SERVING = "serving"
 
 

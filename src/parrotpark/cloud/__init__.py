@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from parrotpark.cloud.api import OFF, RUNNING, Cloud, Offer, Place, Server, ServerSpec
+from parrotpark.cloud.api import OFF, RUNNING, Cloud, Image, Leftover, Offer, Place, Server, ServerSpec
 from parrotpark.cloud.credentials import Credential
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.cloud.hetzner import HetznerCloud
 
 PROVIDERS = ("hetzner",)
 
-__all__ = ["OFF", "PROVIDERS", "RUNNING", "Cloud", "Credential", "Offer", "Place", "Server", "ServerSpec", "connect"]
+__all__ = [
+    "OFF",
+    "PROVIDERS",
+    "RUNNING",
+    "Cloud",
+    "Credential",
+    "Image",
+    "Leftover",
+    "Offer",
+    "Place",
+    "Server",
+    "ServerSpec",
+    "connect",
+]
 
 
 def connect(provider: str, credential: Credential, endpoint: str | None = None) -> Cloud:

@@ -45,6 +45,7 @@ class Server:
     ipv4: str | None
     ipv6: str | None
     labels: Mapping[str, str]
+    created: int  # epoch seconds, by the provider's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,28 @@ class ServerSpec:
     ssh_keys: tuple[str, ...] = ()
     firewalls: tuple[str, ...] = ()
     user_data: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A snapshot of ours, ready to boot from."""
+
+    id: str
+    description: str
+    created: int  # epoch seconds, by the provider's clock
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A thing that bills though nothing uses it."""
+
+    kind: str  # "address" or "volume"
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 class Cloud(Protocol):
@@ -79,8 +102,9 @@ class Cloud(Protocol):
     def create(self, spec: ServerSpec) -> Server:
         """Make the server and return once it runs.
 
-        Repeating the call is harmless: a server of this name with these very labels is returned as it is. A server
-        that could not be brought up is deleted before the error is raised, so that nothing bills unseen.
+        Repeating the call is harmless: a server of this name with these very labels is returned as it is; one with
+        other labels raises `NameTaken`. A server that could not be brought up is deleted before the error is raised, so
+        that nothing bills unseen.
         """
 
     def start(self, server: Server) -> Server:
@@ -91,3 +115,21 @@ class Cloud(Protocol):
 
     def delete(self, server: Server) -> None:
         """Delete the server and return once it is gone; one that is gone already is fine."""
+
+    def images(self, labels: Mapping[str, str | None]) -> Sequence[Image]:
+        """List the snapshots that carry all these labels and can be booted from, newest first."""
+
+    def snapshot(self, server: Server, description: str, labels: Mapping[str, str]) -> Image:
+        """Switch the server off, image it, and return once the image can be booted from.
+
+        Repeating the call is harmless: an image of this very server with these very labels is waited for and returned.
+        """
+
+    def delete_image(self, image: Image) -> None:
+        """Delete the image; one that is gone already is fine."""
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """List the addresses and volumes that belong to no server."""
+
+    def delete_leftover(self, leftover: Leftover) -> None:
+        """Delete the address or volume; one that is gone already is fine."""

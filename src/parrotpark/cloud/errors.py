@@ -31,6 +31,10 @@ class InvalidRequest(CloudError):
     """The request itself is wrong; repeating it is useless."""
 
 
+class NameTaken(CloudError):
+    """A server of this name, with other labels, is there: somebody else was first."""
+
+
 class Transient(CloudError):
     """A passing trouble; the same call may work soon."""
 

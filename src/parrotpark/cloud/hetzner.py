@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import NoReturn
 
@@ -19,7 +20,7 @@ from hcloud.ssh_keys import SSHKey
 
 from parrotpark.cloud.api import RUNNING, Offer, Place, Server, ServerSpec
 from parrotpark.cloud.credentials import Credential
-from parrotpark.cloud.errors import CloudError, InvalidRequest, NotFound, Transient, Unreachable
+from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient, Unreachable
 from parrotpark.cloud.hetzner_errors import ErrorTranslator
 
 ENDPOINT = "https://api.hetzner.cloud/v1"
@@ -129,7 +130,7 @@ class HetznerCloud:
                 raise
             found = self._client.servers.get_by_name(spec.name)
             if found is None or found.labels != dict(spec.labels):
-                raise InvalidRequest(
+                raise NameTaken(
                     f"a server named {spec.name!r} is there with another lease: delete it, or choose another name"
                 ) from error
             return found, []
@@ -195,4 +196,9 @@ def _server(bound: BoundServer) -> Server:
         ipv4=net.ipv4.ip if net and net.ipv4 else None,
         ipv6=net.ipv6.ip if net and net.ipv6 else None,
         labels=dict(bound.labels or {}),
+        created=_epoch(bound.created),
     )
+
+
+def _epoch(moment: datetime | None) -> int:
+    return int(moment.timestamp()) if moment else 0

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from localcloud.testing import TOKENS, Served, serving
-from parrotpark.cloud import RUNNING, Cloud, Credential, Offer, Place, Server, ServerSpec
+from parrotpark.cloud import OFF, RUNNING, Cloud, Credential, Image, Leftover, Offer, Place, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest
 
 # A busy machine is no reason to fail.
@@ -31,6 +31,8 @@ class FakeCloud:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.running: dict[str, Server] = {}
+        self.saved: dict[str, Image] = {}
+        self.unused: dict[str, Leftover] = {}
         self.refusals: dict[Place, CloudError] = {}
         self.places = {HERE, THERE}
         self._ids = map(str, itertools.count(1))
@@ -39,11 +41,7 @@ class FakeCloud:
         return [Offer(self.provider, place, Decimal("0.75")) for place in self.places]
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
-        return [
-            server
-            for server in self.running.values()
-            if all(key in server.labels and value in (None, server.labels[key]) for key, value in labels.items())
-        ]
+        return [server for server in self.running.values() if _carries(server, labels)]
 
     def check(self, specs: Sequence[ServerSpec]) -> None:
         for spec in specs:
@@ -69,6 +67,7 @@ class FakeCloud:
             ipv4="192.0.2.7",
             ipv6=None,
             labels=dict(labels),
+            created=0,
         )
         self.running[server.id] = server
         return server
@@ -86,6 +85,35 @@ class FakeCloud:
     def delete(self, server: Server) -> None:
         self.calls.append(f"delete {server.name}")
         self.running.pop(server.id, None)
+
+    def images(self, labels: Mapping[str, str | None]) -> Sequence[Image]:
+        return [image for image in reversed(self.saved.values()) if _carries(image, labels)]
+
+    def snapshot(self, server: Server, description: str, labels: Mapping[str, str]) -> Image:
+        self.calls.append(f"snapshot {server.name}")
+        self.running[server.id] = replace(server, status=OFF)
+        return self.save(labels, description=description)
+
+    def save(self, labels: Mapping[str, str], *, description: str = "golden") -> Image:
+        """Put an image there, newer than all others, as if somebody had made it before."""
+        image = Image(next(self._ids), description, created=len(self.saved), labels=dict(labels))
+        self.saved[image.id] = image
+        return image
+
+    def delete_image(self, image: Image) -> None:
+        self.calls.append(f"delete image {image.id}")
+        self.saved.pop(image.id, None)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        return list(self.unused.values())
+
+    def delete_leftover(self, leftover: Leftover) -> None:
+        self.calls.append(f"delete {leftover}")
+        self.unused.pop(leftover.id, None)
+
+
+def _carries(thing: Server | Image, labels: Mapping[str, str | None]) -> bool:
+    return all(key in thing.labels and value in (None, thing.labels[key]) for key, value in labels.items())
 
 
 @pytest.fixture

@@ -191,6 +191,7 @@ servers = st.builds(
         ipv4=None,
         ipv6=None,
         labels=Lease("gpu", "gpu-1", state, "x", fingerprint, until).labels(),
+        created=NOW,
     ),
     st.sampled_from(["a", "b", "c"]),
     st.integers(NOW - 20 * HOUR, NOW + 20 * HOUR),

@@ -18,6 +18,7 @@ from parrotpark.cloud.errors import (
     AuthFailed,
     CloudError,
     InvalidRequest,
+    NameTaken,
     NotFound,
     OutOfCapacity,
     QuotaExceeded,
@@ -74,7 +75,7 @@ def test_creating_again_with_the_same_lease_returns_the_same_server(cloud: Hetzn
 
 def test_a_name_that_is_taken_by_another_lease_is_refused(cloud: HetznerCloud) -> None:
     cloud.create(SPEC)
-    with pytest.raises(InvalidRequest, match="a server named 'gpu-1' is there with another lease"):
+    with pytest.raises(NameTaken, match="a server named 'gpu-1' is there with another lease"):
         cloud.create(ServerSpec("gpu-1", SPEC.place, "debian-13", {"other": "lease"}))
 
 
@@ -260,4 +261,4 @@ def test_the_servers_are_listed_in_one_call(scripted: Callable[[Script], Cloud])
 
 
 def _a_server() -> Server:
-    return Server("7", "gpu-1", "running", "hetzner", "fsn1", "ccx33", None, None, None, {})
+    return Server("7", "gpu-1", "running", "hetzner", "fsn1", "ccx33", None, None, None, {}, 0)

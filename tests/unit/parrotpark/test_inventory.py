@@ -15,7 +15,7 @@ from parrotpark.inventory import CloudConfig, hosts, list_servers
 from parrotpark.lease import Lease, State
 
 LEASE = Lease("gpu", "gpu-1", State.SERVING, "me", "abc", 1_800_000_000)
-SERVER = Server("7", "gpu-1", "running", "hetzner", "fsn1", "gpu-l4", "debian-13", "192.0.2.7", None, LEASE.labels())
+SERVER = Server("7", "gpu-1", "running", "hetzner", "fsn1", "gpu-l4", "debian-13", "192.0.2.7", None, LEASE.labels(), 1)
 
 
 def test_a_server_becomes_a_host() -> None:

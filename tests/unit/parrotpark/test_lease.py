@@ -51,7 +51,7 @@ def test_a_value_that_no_label_can_carry_is_refused(value: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        (STATE, "sleeping", "parrotpark-state is 'sleeping', not one of baking, serving"),
+        (STATE, "sleeping", "parrotpark-state is 'sleeping', not one of baking, waking, serving"),
         (UNTIL, "2026-11-22", "parrotpark-until is '2026-11-22', not epoch seconds"),
         (UNTIL, "-1", "not epoch seconds"),
         (UNTIL, "\u0661", "not epoch seconds"),

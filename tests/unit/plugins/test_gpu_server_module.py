@@ -210,7 +210,7 @@ def test_a_token_file_will_do(run: Run, token: str, tmp_path: Path) -> None:
         ({"token": None, "token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
         ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1"),
         ({"offers": None}, "state is present but all of the following are missing: offers"),
-        ({"phase": "sleeping"}, "value of phase must be one of: baking, serving, got: sleeping"),
+        ({"phase": "sleeping"}, "value of phase must be one of: baking, waking, serving, got: sleeping"),
     ],
 )
 @pytest.mark.parametrize("check", [False, True])
