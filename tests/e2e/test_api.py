@@ -85,3 +85,16 @@ def test_an_exhausted_budget_is_refused(client: openai.OpenAI, generate_model: s
 
     with pytest.raises(openai.APIStatusError, match=r"(?i)budget"):
         spend_for(60)
+
+
+def test_spend_appears_in_postgresql(entry: Host, client: openai.OpenAI, generate_model: str) -> None:
+    answer = client.chat.completions.create(
+        model=generate_model, messages=[{"role": "user", "content": QUESTION}], max_tokens=4
+    )
+    assert answer.usage is not None
+    query = f"""SELECT total_tokens, spend > 0 FROM "LiteLLM_SpendLogs" WHERE request_id = '{answer.id}'"""
+    deadline = time.monotonic() + 60
+    while not (row := entry.check_output("runuser -u postgres -- psql litellm -tA -c %s", query)):
+        assert time.monotonic() < deadline, "no row within 60 s"
+        time.sleep(2)
+    assert row == f"{answer.usage.total_tokens}|t"

@@ -5,6 +5,7 @@ import re
 import httpx2
 import pytest
 from playwright.sync_api import Page, expect
+from testinfra.host import Host
 
 from parrotpark.verify import Endpoints
 
@@ -49,7 +50,9 @@ def test_a_stranger_sees_nothing(browse: httpx2.Client, path: str) -> None:
     assert browse.get(path).status_code in {401, 403}
 
 
-def test_a_document_reaches_the_prompt(browse_as_admin: httpx2.Client, generate_model: str) -> None:
+def test_a_document_reaches_the_prompt_until_its_rows_are_deleted(
+    entry: Host, browse_as_admin: httpx2.Client, generate_model: str
+) -> None:
     chat, fact = browse_as_admin, "The parrot in the town hall of Quellenfeld is called Amalia Papageno."
     question = {
         "model": generate_model,
@@ -67,9 +70,13 @@ def test_a_document_reaches_the_prompt(browse_as_admin: httpx2.Client, generate_
         without = chat.post("/api/chat/completions", json=question).raise_for_status().json()
         collection = {"files": [{"type": "collection", "id": knowledge}]}
         having = chat.post("/api/chat/completions", json=question | collection).raise_for_status().json()
+        delete = f"DELETE FROM document_chunk WHERE collection_name = '{knowledge}'"
+        assert entry.check_output("runuser -u postgres -- psql open_webui -c %s", delete) == "DELETE 1"
+        after = chat.post("/api/chat/completions", json=question | collection).raise_for_status().json()
     finally:
         chat.delete(f"/api/v1/knowledge/{knowledge}/delete").raise_for_status()
         chat.delete(f"/api/v1/files/{file}").raise_for_status()
     assert [source["document"] for source in having["sources"]] == [[fact]]
     # The model counted: what it was asked grew by more than the document's words.
     assert having["usage"]["prompt_tokens"] - without["usage"]["prompt_tokens"] > len(fact.split())
+    assert after["usage"]["prompt_tokens"] == without["usage"]["prompt_tokens"]
