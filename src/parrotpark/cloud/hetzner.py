@@ -5,27 +5,30 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
+from contextlib import suppress
 from typing import NoReturn
 
 from hcloud import APIException, Client
 from hcloud.actions import BoundAction
 from hcloud.firewalls import BoundFirewall
-from hcloud.images import Image
+from hcloud.images import Image as BootImage
 from hcloud.locations import Location
-from hcloud.server_types import BoundServerType, ServerType
+from hcloud.primary_ips import BoundPrimaryIP, PrimaryIP
+from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer
 from hcloud.ssh_keys import SSHKey
+from hcloud.volumes import BoundVolume, Volume
 
-from parrotpark.cloud.api import RUNNING, Offer, Place, Server, ServerSpec
+from parrotpark.cloud.api import RUNNING, Image, Leftover, Offer, Place, Server, ServerSpec
 from parrotpark.cloud.credentials import Credential
-from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient, Unreachable
+from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
 from parrotpark.cloud.hetzner_errors import ErrorTranslator
+from parrotpark.cloud.hetzner_images import Snapshots
+from parrotpark.cloud.hetzner_patience import Patience
+from parrotpark.cloud.hetzner_views import available_locations, prices, selector, server_of
 
 ENDPOINT = "https://api.hetzner.cloud/v1"
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer
-PATIENCE = 120.0  # seconds to wait for a server to be free, to run, or to be gone
 
 
 class HetznerCloud:
@@ -37,8 +40,9 @@ class HetznerCloud:
         self, credential: Credential, endpoint: str | None = None, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         url = (endpoint or os.environ.get("HCLOUD_ENDPOINT") or ENDPOINT).rstrip("/")
-        self._typed_errors = ErrorTranslator(url, credential.source).typed
-        self._sleep = sleep
+        errors = ErrorTranslator(url, credential.source)
+        self._typed_errors = errors.typed
+        self._patiently = Patience(errors, sleep)
         self._client = Client(
             credential.token,
             api_endpoint=url,
@@ -46,6 +50,7 @@ class HetznerCloud:
             poll_interval=lambda retries: min(0.2 * 1.5**retries, 3.0),
             timeout=TIMEOUT,
         )
+        self._snapshots = Snapshots(self._client, self._patiently)
 
     def offers(self) -> Sequence[Offer]:
         with self._typed_errors():
@@ -53,14 +58,14 @@ class HetznerCloud:
         return tuple(
             Offer(self.provider, Place(location, str(kind.name)), price)
             for kind in types
-            for location, price in _prices(kind).items()
-            if location in _available_locations(kind)
+            for location, price in prices(kind).items()
+            if location in available_locations(kind)
         )
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
-        selector = ",".join(key if value is None else f"{key}={value}" for key, value in labels.items())
         with self._typed_errors():
-            return tuple(_server(found) for found in self._client.servers.get_all(label_selector=selector))
+            found = self._client.servers.get_all(label_selector=selector(labels))
+            return tuple(self._described(server) for server in found)
 
     def check(self, specs: Sequence[ServerSpec]) -> None:
         client = self._client
@@ -69,7 +74,7 @@ class HetznerCloud:
             for spec in specs:
                 place = spec.place
                 _refuse_unknown("server type", [place.server_type], types)
-                sold_in = _prices(types[place.server_type])
+                sold_in = prices(types[place.server_type])
                 _refuse_unknown(f"location of server type {place.server_type}", [place.location], sold_in)
             images = [image.name or str(image.id) for image in client.images.get_all()]
             _refuse_unknown("image", [spec.image for spec in specs], images)
@@ -87,19 +92,19 @@ class HetznerCloud:
                     action.wait_until_finished()
             self._patiently(lambda: self._must_run(server))
         except CloudError:
-            self.delete(_server(server))
+            self.delete(self._described(server))
             raise
-        return _server(server)
+        return self._described(server)
 
     def start(self, server: Server) -> Server:
         bound = self._bound(server)
         self._patiently(lambda: bound.power_on().wait_until_finished())
         self._patiently(lambda: self._must_run(bound))
-        return _server(bound)
+        return self._described(bound)
 
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         with self._typed_errors():
-            return _server(self._bound(server).update(labels=dict(labels)))
+            return self._described(self._bound(server).update(labels=dict(labels)))
 
     def delete(self, server: Server) -> None:
         bound = self._bound(server)
@@ -108,6 +113,36 @@ class HetznerCloud:
             self._patiently(lambda: self._must_be_gone(bound))
         except NotFound:
             return
+
+    def images(self, labels: Mapping[str, str | None]) -> Sequence[Image]:
+        return self._snapshots.usable(labels)
+
+    def snapshot(self, server: Server, description: str, labels: Mapping[str, str]) -> Image:
+        return self._snapshots.make(self._bound(server), description, labels)
+
+    def delete_image(self, image: Image) -> None:
+        self._snapshots.delete(image)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        with self._typed_errors():
+            addresses = [each for each in self._client.primary_ips.get_all() if each.assignee_id is None]
+            volumes = [each for each in self._client.volumes.get_all() if each.server is None]
+        # Nothing else protects what is unused but a person who wants to keep it.
+        return (
+            *(Leftover("address", str(each.id), str(each.name)) for each in addresses if not _protected(each)),
+            *(Leftover("volume", str(each.id), str(each.name)) for each in volumes if not _protected(each)),
+        )
+
+    def delete_leftover(self, leftover: Leftover) -> None:
+        id_ = int(leftover.id)
+        with suppress(NotFound):
+            if leftover.kind == "address":
+                self._patiently(lambda: self._client.primary_ips.delete(PrimaryIP(id=id_)))
+            else:
+                self._patiently(lambda: self._client.volumes.delete(Volume(id=id_)))
+
+    def _described(self, bound: BoundServer) -> Server:
+        return server_of(bound, self.provider)
 
     def _bound(self, server: Server) -> BoundServer:
         return BoundServer(self._client.servers, {"id": int(server.id)}, complete=False)
@@ -119,7 +154,7 @@ class HetznerCloud:
                 name=spec.name,
                 server_type=ServerType(name=spec.place.server_type),
                 location=Location(name=spec.place.location),
-                image=Image(id=int(spec.image)) if spec.image.isdecimal() else Image(name=spec.image),
+                image=BootImage(id=int(spec.image)) if spec.image.isdecimal() else BootImage(name=spec.image),
                 ssh_keys=[SSHKey(name=name) for name in spec.ssh_keys],
                 firewalls=[self._firewall(name) for name in spec.firewalls],
                 user_data=spec.user_data or None,
@@ -151,29 +186,9 @@ class HetznerCloud:
         bound.reload()
         raise Transient(f"server {bound.name} is still listed after its deletion: look into the cloud's console")
 
-    def _patiently(self, call: Callable[[], None]) -> None:
-        """Repeat a call over passing trouble: hcloud-python does not retry `locked`."""
-        waited, pause = 0.0, 0.5
-        while True:
-            try:
-                with self._typed_errors():
-                    return call()
-            except Unreachable:
-                raise
-            except Transient:
-                if waited >= PATIENCE:
-                    raise
-            self._sleep(pause)
-            waited, pause = waited + pause, min(pause * 1.5, 5.0)
 
-
-def _prices(kind: BoundServerType) -> dict[str, Decimal]:
-    """Return the hourly net prices in EUR, by location."""
-    return {price["location"]: Decimal(price["price_hourly"]["net"]) for price in kind.prices or ()}
-
-
-def _available_locations(kind: BoundServerType) -> frozenset[str]:
-    return frozenset(str(place.location.name) for place in kind.locations or () if place.available is not False)
+def _protected(thing: BoundPrimaryIP | BoundVolume) -> bool:
+    return bool(thing.protection and thing.protection["delete"])
 
 
 def _refuse_unknown(what: str, wanted: Iterable[str], known: Iterable[str | None]) -> None:
@@ -181,24 +196,3 @@ def _refuse_unknown(what: str, wanted: Iterable[str], known: Iterable[str | None
     for name in wanted:
         if name not in names:
             raise InvalidRequest(f"{what} {name!r} is unknown to the cloud; it knows: {', '.join(names) or 'none'}")
-
-
-def _server(bound: BoundServer) -> Server:
-    net = bound.public_net
-    return Server(
-        id=str(bound.id),
-        name=str(bound.name),
-        status=str(bound.status),
-        provider=HetznerCloud.provider,
-        location=str(bound.location.name) if bound.location else "",
-        server_type=str(bound.server_type.name) if bound.server_type else "",
-        image=(bound.image.name or str(bound.image.id)) if bound.image else None,
-        ipv4=net.ipv4.ip if net and net.ipv4 else None,
-        ipv6=net.ipv6.ip if net and net.ipv6 else None,
-        labels=dict(bound.labels or {}),
-        created=_epoch(bound.created),
-    )
-
-
-def _epoch(moment: datetime | None) -> int:
-    return int(moment.timestamp()) if moment else 0

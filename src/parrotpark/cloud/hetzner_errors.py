@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import requests
 from hcloud import APIException
 from hcloud.actions import ActionFailedException, ActionTimeoutException
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from parrotpark.cloud.errors import (
     AuthFailed,
@@ -56,25 +57,36 @@ class ErrorTranslator:
         try:
             yield
         except APIException as error:
-            raise self._typed(str(error.code), error.message) from error
+            raise self._typed(str(error.code), error.message, InvalidRequest) from error
         except ActionFailedException as error:
+            # The request was fine, so what the cloud stumbled over may be gone the next time.
             failure = error.action.error
             code, message = (failure["code"], failure["message"]) if failure else ("action_failed", str(error))
-            raise self._typed(code, message) from error
+            raise self._typed(code, message, Transient) from error
         except ActionTimeoutException as error:
             raise Transient(f"hetzner: {error}: run it again") from error
         except requests.Timeout as error:
             raise Transient(f"{self.endpoint} does not answer in time: run it again") from error
-        except requests.ConnectionError as error:
+        except requests.exceptions.SSLError as error:
+            raise InvalidRequest(f"the endpoint {self.endpoint!r} cannot be called: {error}") from error
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            if _was_answering(error):
+                raise Transient(f"{self.endpoint} broke off in the middle of its answer: run it again") from error
             raise Unreachable(
                 f"nothing answers at {self.endpoint}: start the local cloud, or check the endpoint and the network"
             ) from error
         except requests.RequestException as error:
             raise InvalidRequest(f"the endpoint {self.endpoint!r} cannot be called: {error}") from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # hcloud-python takes an answer apart without a look at what it is.
+            raise Transient(
+                f"the answer of {self.endpoint} is none of this API ({type(error).__name__}: {error}): "
+                "check the endpoint, and run it again"
+            ) from error
 
-    def _typed(self, code: str, message: str) -> CloudError:
+    def _typed(self, code: str, message: str, otherwise: type[CloudError]) -> CloudError:
         # An answer without the API's error envelope, a proxy's say, is known by its HTTP status alone.
-        kind = Transient if code.startswith("5") else _TYPES.get(code, InvalidRequest)
+        kind = Transient if code[:1] in ("2", "5") else _TYPES.get(code, otherwise)
         advice = {
             AuthFailed: f": check {self.credential}, and that it may write",
             OutOfCapacity: ": try another location or server type, or later",
@@ -82,4 +94,14 @@ class ErrorTranslator:
             RateLimited: ": wait a few minutes",
             Transient: ": run it again",
         }
-        return kind(f"hetzner: {message} ({code}){advice.get(kind, '')}")
+        return kind(f"hetzner: {_one_line(message)} ({code}){advice.get(kind, '')}")
+
+
+def _was_answering(error: requests.RequestException) -> bool:
+    """Say whether the connection stood, so that the request may have been carried out."""
+    broken = (requests.exceptions.ChunkedEncodingError, ProtocolError, ReadTimeoutError)
+    return any(isinstance(each, broken) for each in (error, *error.args))
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

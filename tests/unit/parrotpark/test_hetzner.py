@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
@@ -77,6 +78,11 @@ def test_a_name_that_is_taken_by_another_lease_is_refused(cloud: HetznerCloud) -
     cloud.create(SPEC)
     with pytest.raises(NameTaken, match="a server named 'gpu-1' is there with another lease"):
         cloud.create(ServerSpec("gpu-1", SPEC.place, "debian-13", {"other": "lease"}))
+
+
+def test_a_server_knows_when_it_was_made(cloud: HetznerCloud) -> None:
+    before = int(time.time())
+    assert before <= cloud.create(SPEC).created <= time.time()
 
 
 def test_deleting_what_is_gone_is_fine(cloud: HetznerCloud) -> None:

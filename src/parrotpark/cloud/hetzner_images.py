@@ -1,0 +1,110 @@
+"""Snapshots of Hetzner Cloud: made from a server that is off, once, even if the answer is lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hcloud import Client
+from hcloud.actions import BoundAction
+from hcloud.images import BoundImage
+from hcloud.images import Image as Reference
+from hcloud.servers import BoundServer
+
+from parrotpark.cloud.api import OFF, Image
+from parrotpark.cloud.errors import InvalidRequest, NotFound, Transient
+from parrotpark.cloud.hetzner_patience import Patience
+from parrotpark.cloud.hetzner_views import epoch, selector
+
+GRACE = 90.0  # seconds for a server to shut down by itself before its power is cut; as long as systemd lets a unit take
+IMAGING = 3600.0  # seconds for an image to be made: the provider copies a whole disk
+_POLLS = 1500  # of an action, up to 3 s apart: IMAGING and some more
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """The snapshots of one project."""
+
+    client: Client
+    patiently: Patience
+
+    def usable(self, labels: Mapping[str, str | None]) -> Sequence[Image]:
+        """List those that carry the labels and can be booted from, newest first."""
+        with self.patiently.errors.typed():
+            found = self.client.images.get_all(type=["snapshot"], status=["available"], label_selector=selector(labels))
+        return tuple(sorted(map(_image, found), key=lambda image: (image.created, int(image.id)), reverse=True))
+
+    def make(self, server: BoundServer, description: str, labels: Mapping[str, str]) -> Image:
+        """Switch the server off and image it, unless it was imaged with these labels before.
+
+        Raises:
+            CloudError: what the cloud refused, or that it did not end in time.
+        """
+        if not self.patiently(lambda: self._made_before(server, labels)):
+            self._switch_off(server)
+        image, actions = self.patiently(lambda: self._begin_or_find(server, description, labels))
+        with self.patiently.errors.typed():
+            for action in actions:
+                action.wait_until_finished(_POLLS)
+        self.patiently(lambda: _must_be_available(image), IMAGING)
+        return _image(image)
+
+    def delete(self, image: Image) -> None:
+        """Delete the image, if it is there."""
+        with suppress(NotFound):
+            self.patiently(lambda: self.client.images.delete(Reference(id=int(image.id))))
+
+    def _made_before(self, server: BoundServer, labels: Mapping[str, str]) -> list[BoundImage]:
+        found = self.client.images.get_all(
+            type=["snapshot"], status=["creating", "available"], label_selector=selector(labels)
+        )
+        return [
+            image
+            for image in found
+            if image.created_from and image.created_from.id == server.id and image.labels == dict(labels)
+        ]
+
+    def _begin_or_find(
+        self, server: BoundServer, description: str, labels: Mapping[str, str]
+    ) -> tuple[BoundImage, list[BoundAction]]:
+        if found := self._made_before(server, labels):
+            return found[0], []
+        answer = server.create_image(description, type="snapshot", labels=dict(labels))
+        return answer.image, [answer.action]
+
+    def _switch_off(self, server: BoundServer) -> None:
+        """Let the server shut down by itself; one that does not in time loses its power."""
+        with self.patiently.errors.typed():
+            server.reload()
+        if server.status == OFF:
+            return
+        try:
+            self.patiently(lambda: server.shutdown().wait_until_finished())
+            self.patiently(lambda: _must_be_off(server), GRACE)
+        except Transient:
+            self.patiently(lambda: server.power_off().wait_until_finished())
+            self.patiently(lambda: _must_be_off(server))
+
+
+def _must_be_off(server: BoundServer) -> None:
+    server.reload()
+    if server.status != OFF:
+        raise Transient(f"server {server.name} is {server.status} and does not go off: look into the cloud's console")
+
+
+def _must_be_available(image: BoundImage) -> None:
+    image.reload()
+    if image.status == "creating":
+        raise Transient(f"image {image.id} is still being made: run it again")
+    if image.status != "available":
+        raise InvalidRequest(f"image {image.id} is {image.status}: delete it, and run it again")
+
+
+def _image(bound: BoundImage) -> Image:
+    return Image(
+        id=str(bound.id),
+        description=bound.description or "",
+        created=epoch(bound.created),
+        labels=dict(bound.labels or {}),
+    )

@@ -1,0 +1,38 @@
+"""Repeats calls over passing trouble, and waits for what takes its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from parrotpark.cloud.errors import Transient, Unreachable
+from parrotpark.cloud.hetzner_errors import ErrorTranslator
+
+PATIENCE = 120.0  # seconds to wait for a server to be free, to run, or to be gone
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Knows how to wait, and whose errors are to be told apart."""
+
+    errors: ErrorTranslator
+    sleep: Callable[[float], None]
+
+    def __call__[T](self, call: Callable[[], T], limit: float = PATIENCE) -> T:
+        """Repeat the call while it raises `Transient`, for `limit` seconds: hcloud-python does not retry `locked`.
+
+        Raises:
+            CloudError: what is no passing trouble, or has not passed.
+        """
+        waited, pause = 0.0, 0.5
+        while True:
+            try:
+                with self.errors.typed():
+                    return call()
+            except Unreachable:
+                raise
+            except Transient:
+                if waited >= limit:
+                    raise
+            self.sleep(pause)
+            waited, pause = waited + pause, min(pause * 1.5, 5.0)

@@ -1,0 +1,50 @@
+"""What hcloud-python's objects say, in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from hcloud.server_types import BoundServerType
+from hcloud.servers import BoundServer
+
+from parrotpark.cloud.api import Server
+
+
+def server_of(bound: BoundServer, provider: str) -> Server:
+    """Describe a server."""
+    net = bound.public_net
+    return Server(
+        id=str(bound.id),
+        name=str(bound.name),
+        status=str(bound.status),
+        provider=provider,
+        location=str(bound.location.name) if bound.location else "",
+        server_type=str(bound.server_type.name) if bound.server_type else "",
+        image=(bound.image.name or str(bound.image.id)) if bound.image else None,
+        ipv4=net.ipv4.ip if net and net.ipv4 else None,
+        ipv6=net.ipv6.ip if net and net.ipv6 else None,
+        labels=dict(bound.labels or {}),
+        created=epoch(bound.created),
+    )
+
+
+def epoch(moment: datetime | None) -> int:
+    """Turn a time of the API into epoch seconds; a missing one is long ago."""
+    return int(moment.timestamp()) if moment else 0
+
+
+def selector(labels: Mapping[str, str | None]) -> str | None:
+    """Write labels as a label selector, in which None stands for any value; no labels need none."""
+    return ",".join(key if value is None else f"{key}={value}" for key, value in labels.items()) or None
+
+
+def prices(kind: BoundServerType) -> dict[str, Decimal]:
+    """Return the hourly net prices in EUR, by location."""
+    return {price["location"]: Decimal(price["price_hourly"]["net"]) for price in kind.prices or ()}
+
+
+def available_locations(kind: BoundServerType) -> frozenset[str]:
+    """Return where the type can be had now."""
+    return frozenset(str(place.location.name) for place in kind.locations or () if place.available is not False)
