@@ -122,7 +122,7 @@ class PodmanBackend:
             return roots.snapshot(name, image)
         podman.podman("pause", name)  # a copy of what changes meanwhile would be of no use
         try:
-            return roots.snapshot(name, image)
+            return roots.snapshot_in_use(name, image)
         finally:
             podman.podman("unpause", name)
 
