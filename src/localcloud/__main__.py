@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 
-from localcloud import daemon, doctor, registry, teardown
+from localcloud import catalogue, daemon, doctor, registry, scarcity, teardown
 from localcloud.backend import BackendError
 from localcloud.machine import images, podman, roots
 from localcloud.machine.machines import PodmanBackend
@@ -132,6 +132,29 @@ def status() -> None:
         power = "running" if server.id in running else "off"
         labels = ",".join(f"{key}={value}" for key, value in server.labels.items())
         say(f"  {server.project:6} {server.name:20} {state.address(server) or '-':12} {power:8} {labels}")
+    for image in state.images.values():
+        size = "creating" if image.size_bytes is None else f"{image.size_bytes / 10**9:.1f} GB"
+        say(f"  {image.project:6} image {image.id}: {image.name}, {size}")
+    for line in scarcity.read(STATE).lines():
+        say(f"  {line}")
+
+
+def scarce(offer: tuple[str, str], switch: str) -> None:
+    """Have no capacity for an offer, or have it again."""
+    _order(scarcity.read(STATE).with_offer(*offer, sold_out=switch == "on"))
+
+
+def limit(project: str, servers: int | None) -> None:
+    """Limit how many servers a project may have; None takes the limit away."""
+    _order(scarcity.read(STATE).with_limit(project, servers))
+
+
+def _order(wanted: scarcity.Scarcity) -> None:
+    if not STATE.exists():
+        raise BackendError("there is no local cloud on this machine: start it first")
+    scarcity.write(STATE, wanted)
+    for line in wanted.lines() or ["nothing is scarce"]:
+        say(line)
 
 
 def logs(*, follow: bool) -> None:
@@ -151,22 +174,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns an exit status."""
-    parser = argparse.ArgumentParser(prog="localcloud", description="A Hetzner-Cloud-compatible cloud on this machine.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("start", help="start it, or adopt the one that runs; make its image the first time")
-    commands.add_parser("stop", help="shut the machines down and end it; data stays")
-    commands.add_parser("down", help="delete it with all its machines and data").add_argument(
-        "--yes", action="store_true", help="do not ask"
-    )
-    commands.add_parser("status", help="show what runs")
-    commands.add_parser("logs", help="show the end of its log").add_argument(
-        "-f", "--follow", action="store_true", help="go on showing"
-    )
-    commands.add_parser("doctor", help="say whether this machine can carry it").add_argument(
-        "--json", action="store_true", help="findings as JSON"
-    )
-    commands.add_parser("serve", help="run it in the foreground")
-    options = parser.parse_args(argv)
+    options = _parser().parse_args(argv)
     if options.command == "doctor":
         return doctor.main(["--json"] if options.json else [])
     if os.geteuid() != 0:
@@ -177,11 +185,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "stop": stop,
         "down": lambda: down(confirmed=options.yes),
         "status": status,
+        "scarce": lambda: scarce((options.type, options.location), options.switch),
+        "limit": lambda: limit(options.project, options.servers),
         "logs": lambda: logs(follow=options.follow),
         "serve": daemon.main,
     }
     try:
-        if options.command in {"start", "stop", "down"}:
+        if options.command in {"start", "stop", "down", "scarce", "limit"}:
             with _one_at_a_time():
                 run[options.command]()
         else:
@@ -190,6 +200,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="localcloud", description="A Hetzner-Cloud-compatible cloud on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("start", help="start it, or adopt the one that runs; make its image the first time")
+    commands.add_parser("stop", help="shut the machines down and end it; data stays")
+    commands.add_parser("down", help="delete it with all its machines and data").add_argument(
+        "--yes", action="store_true", help="do not ask"
+    )
+    commands.add_parser("status", help="show what runs")
+    offer = commands.add_parser("scarce", help="have no capacity for a server type in a location, or have it again")
+    offer.add_argument("--type", required=True, choices=[kind.name for kind in catalogue.SERVER_TYPES])
+    offer.add_argument("--location", required=True, choices=[place.name for place in catalogue.LOCATIONS])
+    offer.add_argument("switch", choices=["on", "off"])
+    most = commands.add_parser("limit", help="limit how many servers a project may have, or no longer")
+    most.add_argument("--project", required=True, choices=daemon.PROJECTS)
+    most.add_argument("servers", type=_count, metavar="N|off", help="the most servers that it may have")
+    commands.add_parser("logs", help="show the end of its log").add_argument(
+        "-f", "--follow", action="store_true", help="go on showing"
+    )
+    commands.add_parser("doctor", help="say whether this machine can carry it").add_argument(
+        "--json", action="store_true", help="findings as JSON"
+    )
+    commands.add_parser("serve", help="run it in the foreground")
+    return parser
+
+
+def _count(text: str) -> int | None:
+    if text == "off":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor off")
+    return int(text)
 
 
 if __name__ == "__main__":

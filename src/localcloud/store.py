@@ -114,6 +114,7 @@ class Store:
     """Keeps a `State` in `<directory>/state.json`; safe to use from many threads of one process."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self._path = directory / "state.json"
         self._lock = threading.Lock()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from .. import catalogue
+from .. import catalogue, scarcity
 from ..actions import Step, begin, done, now
 from ..catalogue import Location, ServerType
 from ..model import Image, Power, PrimaryIp, Reference, Server
@@ -61,6 +62,7 @@ def create(call: Call) -> Reply:
             raise refused("volume_already_attached", f"volume {taken[0]} is attached to a server already")
         address = _free_primary_ip(call, state)
         place = _place(call, kind, {each.location for each in (*volumes, address) if each})
+        _refuse_what_is_scarce(call, state, kind, place)
         address = address or new_primary_ip(state, call.project, place.name)
         server = Server(
             id=state.new_id(),
@@ -106,6 +108,14 @@ def _refuse_what_is_missing(call: Call) -> None:
     public_net = call.body.get("public_net") or {}
     if not isinstance(public_net, dict) or public_net.get("enable_ipv4") is False or public_net.get("ipv6"):
         raise invalid("public_net", "every server here has a public IPv4 address and no other")
+
+
+def _refuse_what_is_scarce(call: Call, state: State, kind: ServerType, place: Location) -> None:
+    scarce = scarcity.read(call.store.directory)
+    if len(call.all_own(state.servers)) >= scarce.limits.get(call.project, math.inf):
+        raise refused("resource_limit_exceeded", "server limit exceeded", status=403)
+    if (kind.name, place.name) in scarce.sold_out:
+        raise refused("resource_unavailable", "error during placement", status=412)
 
 
 def _free_primary_ip(call: Call, state: State) -> PrimaryIp | None:
