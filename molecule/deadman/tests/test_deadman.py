@@ -1,0 +1,89 @@
+"""A host lives while somebody says so, and ends by itself when nobody does. The last test switches the machine off."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from testinfra.host import Host
+
+SERVICE, TIMER = "parrotpark-deadman.service", "parrotpark-deadman.timer"
+PROGRAM = "/usr/local/sbin/parrotpark-deadman"
+POWERED_OFF_WITHIN_SECONDS = 60
+
+
+def seconds_left(host: Host) -> int:
+    """Run the service once, and return what it said."""
+    host.run_test("systemctl start %s", SERVICE)
+    said = host.check_output("journalctl --unit=%s --invocation=0 --no-pager --output=cat", SERVICE)
+    match = re.search(r"(\d+) s left", said)
+    assert match is not None, said
+    return int(match[1])
+
+
+def step_into_slot(host: Host, left: int) -> None:
+    document = {"hostname": "gpu-1", "lease": {"until": int(time.time()) + left}}
+    host.run_test("install --directory --mode=0700 /etc/parrotpark")
+    host.run_test("printf %s > /etc/parrotpark/slot.json", json.dumps(document))
+
+
+@pytest.fixture
+def slot(host: Host) -> Iterator[None]:
+    """A slot whose lease is over after ten minutes; later than the grace after a boot."""
+    step_into_slot(host, 600)
+    yield
+    host.run_test("rm --force /etc/parrotpark/slot.json /run/parrotpark-deadman/end")
+
+
+@pytest.fixture
+def entry_server(host: Host) -> Iterator[None]:
+    """Somebody who says that the lease lasts for half an hour."""
+    host.run_test("mkdir --parents /run/leases")
+    host.run_test("echo %s > /run/leases/gpu-1", str(int(time.time()) + 1800))
+    server = "python3 -m http.server --bind 127.0.0.1 --directory /run/leases 8003"
+    host.run_test(f"systemd-run --quiet --unit=entry-server {server}")
+    host.run_test("curl --silent --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:8003/gpu-1")
+    yield
+    host.run_test("systemctl stop entry-server.service")
+
+
+def test_the_timer_runs_now_and_at_boot(host: Host) -> None:
+    timer = host.service(TIMER)
+    assert timer.is_running
+    assert timer.is_enabled
+
+
+def test_a_host_without_a_slot_may_live_for_three_hours(host: Host) -> None:
+    assert 9000 < seconds_left(host) < 10800
+
+
+@pytest.mark.usefixtures("slot")
+def test_a_host_that_hears_of_nobody_has_the_lease_it_was_made_with(host: Host) -> None:
+    assert 500 < seconds_left(host) <= 600
+
+
+@pytest.mark.usefixtures("slot", "entry_server")
+def test_what_was_heard_is_remembered(host: Host) -> None:
+    assert 1700 < seconds_left(host) <= 1800
+    host.run_test("rm /run/leases/gpu-1")
+    assert 1700 < seconds_left(host) <= 1800
+
+
+def test_a_host_whose_lease_is_over_powers_off(host: Host) -> None:
+    # Nobody wants to wait here for the five minutes after a boot.
+    host.run_test("sed --in-place 's/^GRACE = .*/GRACE = 0/' %s", PROGRAM)
+    step_into_slot(host, -60)
+    address = host.interface("eth0").addresses[0]
+    host.run("systemctl start %s", SERVICE)
+    deadline = time.monotonic() + POWERED_OFF_WITHIN_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((address, 22), timeout=2).close()
+        except OSError:
+            return
+        time.sleep(1)
+    pytest.fail(f"the machine is still there after {POWERED_OFF_WITHIN_SECONDS} s")
