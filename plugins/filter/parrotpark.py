@@ -39,9 +39,9 @@ def document(slot: Mapping[str, str], **values: Any) -> dict[str, object]:
     return slot_document(Slot(**slot), **values)
 
 
-def fingerprint_of(paths: Sequence[str], root: str, values: Mapping[str, object]) -> str:
-    """Hash files and folders below `root` together with values."""
-    return fingerprint(Path(root).resolve(), paths, values)
+def fingerprint_of(paths: Sequence[str], root: str, values: Mapping[str, object]) -> dict[str, object]:
+    """Hash files and folders below `root` together with values: `whole`, and `parts` by name."""
+    return asdict(fingerprint(Path(root), paths, values))
 
 
 def slot_peers(slots: Sequence[Mapping[str, str]], keys: Mapping[str, Mapping[str, str]]) -> list[object]:

@@ -15,6 +15,7 @@ STATE = f"{PREFIX}state"
 MAKER = f"{PREFIX}maker"
 FINGERPRINT = f"{PREFIX}fingerprint"
 UNTIL = f"{PREFIX}until"
+PART = f"{PREFIX}part-"  # of the fingerprint, on images; its name follows
 
 MAX_LENGTH = 63  # of a label value, by the Hetzner Cloud API
 FINGERPRINT_LENGTH = 32

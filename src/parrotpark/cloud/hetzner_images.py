@@ -17,6 +17,8 @@ from parrotpark.cloud.errors import InvalidRequest, NotFound, Transient
 from parrotpark.cloud.hetzner_patience import Patience
 from parrotpark.cloud.hetzner_views import epoch, selector
 
+CREATING = "creating"
+AVAILABLE = "available"
 GRACE = 90.0  # seconds for a server to shut down by itself before its power is cut; as long as systemd lets a unit take
 IMAGING = 3600.0  # seconds for an image to be made: the provider copies a whole disk
 _POLLS = 1500  # of an action, up to 3 s apart: IMAGING and some more
@@ -32,8 +34,8 @@ class Snapshots:
     def usable(self, labels: Mapping[str, str | None]) -> Sequence[Image]:
         """List those that carry the labels and can be booted from, newest first."""
         with self.patiently.errors.typed():
-            found = self.client.images.get_all(type=["snapshot"], status=["available"], label_selector=selector(labels))
-        return tuple(sorted(map(_image, found), key=lambda image: (image.created, int(image.id)), reverse=True))
+            found = [_image(image) for image in self._all(labels) if image.status == AVAILABLE]
+        return tuple(sorted(found, key=lambda image: (image.created, int(image.id)), reverse=True))
 
     def make(self, server: BoundServer, description: str, labels: Mapping[str, str]) -> Image:
         """Switch the server off and image it, unless it was imaged with these labels before.
@@ -56,14 +58,18 @@ class Snapshots:
             self.patiently(lambda: self.client.images.delete(Reference(id=int(image.id))))
 
     def _made_before(self, server: BoundServer, labels: Mapping[str, str]) -> list[BoundImage]:
-        found = self.client.images.get_all(
-            type=["snapshot"], status=["creating", "available"], label_selector=selector(labels)
-        )
         return [
             image
-            for image in found
-            if image.created_from and image.created_from.id == server.id and image.labels == dict(labels)
+            for image in self._all(labels)
+            if image.status in (CREATING, AVAILABLE)
+            and image.created_from
+            and image.created_from.id == server.id
+            and image.labels == dict(labels)
         ]
+
+    def _all(self, labels: Mapping[str, str | None]) -> list[BoundImage]:
+        # Whoever asks filters by status: hcloud-python 2.27 sends the page size as status.
+        return self.client.images.get_all(type=["snapshot"], label_selector=selector(labels))
 
     def _begin_or_find(
         self, server: BoundServer, description: str, labels: Mapping[str, str]
@@ -95,9 +101,9 @@ def _must_be_off(server: BoundServer) -> None:
 
 def _must_be_available(image: BoundImage) -> None:
     image.reload()
-    if image.status == "creating":
+    if image.status == CREATING:
         raise Transient(f"image {image.id} is still being made: run it again")
-    if image.status != "available":
+    if image.status != AVAILABLE:
         raise InvalidRequest(f"image {image.id} is {image.status}: delete it, and run it again")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
 
-from parrotpark.fingerprint import FingerprintError, fingerprint
+from parrotpark import fingerprint as module
+from parrotpark.fingerprint import Fingerprint, FingerprintError, changed_parts, fingerprint
+from parrotpark.lease import MAX_LENGTH
 
 VALUES: dict[str, object] = {"image": "debian-13", "models": [{"name": "a"}]}
 
@@ -21,31 +25,88 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def of(root: Path, values: dict[str, object] = VALUES) -> str:
+def of(root: Path, values: dict[str, object] = VALUES) -> Fingerprint:
     return fingerprint(root, ["roles/vllm", "join.py"], values)
 
 
-def test_it_is_short_enough_for_a_label_and_always_the_same(root: Path) -> None:
-    assert len(of(root)) == 32
+def test_it_fits_on_labels_and_is_always_the_same(root: Path) -> None:
+    found = of(root)
+    assert re.fullmatch(r"[0-9a-f]{32}", found.whole)
+    assert found.parts.keys() == {"vllm", "join", "image", "models"}
+    assert all(re.fullmatch(r"[0-9a-f]{12}", digest) for digest in found.parts.values())
+    assert found.part_labels()["parrotpark-part-vllm"] == found.parts["vllm"]
+    assert all(len(each) <= MAX_LENGTH for label in found.part_labels().items() for each in label)
     assert of(root) == of(root)
     assert of(root) == fingerprint(root, ["join.py", "roles/vllm", "join.py"], dict(reversed(VALUES.items())))
 
 
 def test_content_names_and_permissions_count(root: Path) -> None:
-    seen = {of(root)}
+    seen = {of(root).whole}
     (root / "roles/vllm/tasks/main.yml").write_text("--- # other\n")
-    seen.add(of(root))
+    seen.add(of(root).whole)
     (root / "roles/vllm/tasks/main.yml").rename(root / "roles/vllm/tasks/install.yml")
-    seen.add(of(root))
+    seen.add(of(root).whole)
     (root / "join.py").chmod(0o755)
-    seen.add(of(root))
+    seen.add(of(root).whole)
     (root / "roles/vllm/new").touch()
-    seen.add(of(root))
+    seen.add(of(root).whole)
     assert len(seen) == 5
 
 
 def test_values_count(root: Path) -> None:
-    assert of(root) != of(root, {**VALUES, "image": "debian-14"})
+    assert of(root).whole != of(root, {**VALUES, "image": "debian-14"}).whole
+
+
+def test_the_parts_that_changed_are_named(root: Path) -> None:
+    before = of(root)
+    assert changed_parts(before.part_labels(), before) == []
+    (root / "join.py").write_text("other\n")
+    after = of(root, {"models": [{"name": "b"}], "new": 1})
+    labels = {**before.part_labels(), "parrotpark-role": "gpu-image"}
+    assert changed_parts(labels, after) == ["image", "join", "models", "new"]
+    assert changed_parts({}, after) == ["join", "models", "new", "vllm"]
+
+
+def test_what_has_one_name_is_one_part(root: Path) -> None:
+    (root / "roles/join").mkdir()
+    (root / "roles/join/main.yml").touch()
+    paths = ["join.py", "roles/join"]
+    both = fingerprint(root, paths, {})
+    assert both.parts.keys() == {"join"}
+    assert both == fingerprint(root, [str(root / "join.py"), "roles/join"], {})
+    (root / "roles/join/main.yml").write_text("---\n")
+    changed = fingerprint(root, paths, {})
+    assert changed_parts(both.part_labels(), changed) == ["join"]
+    (root / "join.py").write_text("other\n")
+    assert changed_parts(changed.part_labels(), fingerprint(root, paths, {})) == ["join"]
+
+
+def test_weights_count_by_content_and_large_ones_by_size_and_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_QUICKLY_READ", 4)
+    small, large = tmp_path / "model/config.json", tmp_path / "model/deep/weights"
+    large.parent.mkdir(parents=True)
+    small.write_text("1234")
+    large.write_text("12345")
+
+    def whole() -> str:
+        return fingerprint(tmp_path, [], {"weights": {"folders": [str(tmp_path / "model")]}}).whole
+
+    first = whole()
+    os.utime(small, ns=(1, 1))
+    assert whole() == first
+    small.write_text("4321")
+    second = whole()
+    os.utime(large, ns=(1, 1))
+    third = whole()
+    large.rename(large.with_name("other"))
+    assert len({first, second, third, whole()}) == 4
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FingerprintError, match="/gone shapes a GPU host, but does not exist"):
+        fingerprint(tmp_path, [], {"weights": {"folders": [str(tmp_path / "gone")]}})
 
 
 def test_the_place_of_the_checkout_and_documentation_do_not_count(root: Path) -> None:

@@ -47,7 +47,8 @@ def test_fingerprint_sees_templated_values(tmp_path: Path) -> None:
     plain = evaluate(expression, root=str(tmp_path), models=[{"name": "a"}])
     templated = evaluate(expression, root=str(tmp_path), models=[{"name": trust_as_template("{{ 'a' }}")}])
     assert plain == templated
-    assert len(plain) == 32
+    assert len(plain["whole"]) == 32
+    assert plain["parts"].keys() == {"file", "models"}
 
 
 def test_models() -> None:

@@ -1,0 +1,94 @@
+"""The golden image: whether there is one for a fingerprint, why not, how one is made, and which are too many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parrotpark import lease as label
+from parrotpark.cloud import Cloud, Image, Server
+from parrotpark.cloud.errors import NotFound
+from parrotpark.fingerprint import Fingerprint, changed_parts
+from parrotpark.lease import State
+
+ROLE = "gpu-image"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What has to happen, so that there is the golden image and nothing else."""
+
+    image: Image | None  # None: it has to be made
+    finished: tuple[Server, ...]  # baked for it: they go
+    surplus: tuple[Image, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything has to happen."""
+        return self.image is None or bool(self.finished or self.surplus)
+
+
+def find(cloud: Cloud) -> Sequence[Image]:
+    """List our golden images, of whatever fingerprint, newest first: one call."""
+    return cloud.images({label.ROLE: ROLE})
+
+
+def labels(fingerprint: Fingerprint) -> dict[str, str]:
+    """Return what a golden image of this fingerprint carries."""
+    return {label.ROLE: ROLE, label.FINGERPRINT: fingerprint.whole, **fingerprint.part_labels()}
+
+
+def current(images: Sequence[Image], whole: str) -> Image | None:
+    """Choose the newest image of the fingerprint."""
+    matching = [image for image in images if image.labels.get(label.FINGERPRINT) == whole]
+    return max(matching, key=lambda image: image.created, default=None)
+
+
+def why_stale(images: Sequence[Image], fingerprint: Fingerprint) -> str:
+    """Say why no image is the current one, by what has changed since the newest."""
+    newest = max(images, key=lambda image: image.created, default=None)
+    if newest is None:
+        return "there is none yet"
+    return f"because {', '.join(changed_parts(newest.labels, fingerprint))} changed"
+
+
+def surplus(images: Sequence[Image], current: Image | None) -> tuple[Image, ...]:
+    """Choose the images to prune: all but the current one, and none before there is one."""
+    return () if current is None else tuple(image for image in images if image.id != current.id)
+
+
+def says(images: Sequence[Image], fingerprint: Fingerprint) -> str:
+    """Tell people in a line how things stand."""
+    if current(images, fingerprint.whole):
+        return "image current"
+    return f"stale: {why_stale(images, fingerprint)}"
+
+
+def decide(images: Sequence[Image], baked: Sequence[Server], fingerprint: Fingerprint) -> Plan:
+    """Have the image made unless it is there; whatever else there is, goes."""
+    image = current(images, fingerprint.whole)
+    return Plan(image, tuple(baked), surplus(images, image) if image else tuple(images))
+
+
+def carry_out(cloud: Cloud, plan: Plan, fingerprint: Fingerprint) -> Image:
+    """Make the image, and only then delete what it was made of and what it stands in for.
+
+    Raises:
+        NotFound: there is no server to make the image of.
+        CloudError: what the cloud refused; everything before it is done, so that the next run goes on from there.
+    """
+    image = plan.image or _make(cloud, plan.finished, fingerprint)
+    for server in plan.finished:
+        cloud.delete(server)
+    for old in plan.surplus:
+        cloud.delete_image(old)
+    return image
+
+
+def _make(cloud: Cloud, baked: Sequence[Server], fingerprint: Fingerprint) -> Image:
+    # A host that has joined holds secrets, and one of another fingerprint is not what the label would say.
+    wanted = {label.STATE: State.BAKING.value, label.FINGERPRINT: fingerprint.whole}
+    for server in baked:
+        if wanted.items() <= server.labels.items():
+            return cloud.snapshot(server, f"Parrotpark GPU host {fingerprint.whole}", labels(fingerprint))
+    raise NotFound(f"there is no server that was baked from fingerprint {fingerprint.whole}: bake again")

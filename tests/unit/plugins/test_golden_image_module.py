@@ -1,0 +1,223 @@
+"""parrotpark_golden_image against the local cloud's API: tell, make, idempotent, check, interrupted, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hcloud import Client
+
+from localcloud.testing import Served
+
+type Run = Callable[..., dict[str, Any]]
+
+NEW = "b" * 32
+OLD = "a" * 32
+PARTS = {"vllm": "1" * 12, "models": "2" * 12}
+
+
+@pytest.fixture
+def run(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token: str) -> Run:
+    """Runs the module with good arguments, changed as the test likes; None takes one away."""
+    module = load_module("parrotpark_golden_image")
+
+    def run(*, check: bool = False, **changes: Any) -> dict[str, Any]:
+        arguments = {
+            "endpoint": local_cloud.endpoint,
+            "token": token,
+            "fingerprint": NEW,
+            "parts": PARTS,
+            **changes,
+            "_ansible_check_mode": check,
+            "_ansible_diff": True,
+        }
+        return run_module(module, **{name: value for name, value in arguments.items() if value is not None})
+
+    return run
+
+
+@pytest.fixture
+def client(local_cloud: Served, token: str) -> Client:
+    return Client(token, api_endpoint=local_cloud.endpoint)
+
+
+@pytest.fixture
+def bake(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token: str) -> Run:
+    """Makes the server that is to become an image."""
+    module = load_module("parrotpark_gpu_server")
+
+    def bake(fingerprint: str = NEW, phase: str = "baking") -> dict[str, Any]:
+        return run_module(
+            module,
+            slot="gpu-bake",
+            endpoint=local_cloud.endpoint,
+            token=token,
+            offers=[{"location": "fsn1", "server_type": "ccx33"}],
+            image="debian-13",
+            fingerprint=fingerprint,
+            phase=phase,
+        )
+
+    return bake
+
+
+def images(client: Client) -> list[Mapping[str, str] | None]:
+    return [image.labels for image in client.images.get_all(type=["snapshot"])]
+
+
+def labels(fingerprint: str, parts: Mapping[str, str] = PARTS) -> dict[str, str]:
+    return {
+        "parrotpark-role": "gpu-image",
+        "parrotpark-fingerprint": fingerprint,
+        **{f"parrotpark-part-{name}": digest for name, digest in parts.items()},
+    }
+
+
+# ---- tell -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_it_tells_of_an_image_that_is_not_there(run: Run, local_cloud: Served, check: bool) -> None:
+    result = run(check=check)
+    assert (result["changed"], result["current"], result["image"]) == (False, False, None)
+    assert result["says"] == "stale: there is none yet"
+    assert local_cloud.backend.machines == {}
+    assert local_cloud.backend.snapshots == set()
+
+
+def test_it_tells_what_has_changed(run: Run, bake: Run) -> None:
+    bake(OLD)
+    run(fingerprint=OLD, parts={"vllm": "0" * 12, "models": "2" * 12, "gone": "3" * 12}, from_server="gpu-bake")
+    result = run()
+    assert (result["current"], result["image"]) == (False, None)
+    assert result["says"] == "stale: because gone, vllm changed"
+
+
+def test_it_tells_of_the_current_image(run: Run, bake: Run) -> None:
+    bake()
+    made = run(from_server="gpu-bake")
+    result = run()
+    assert (result["changed"], result["current"], result["image"]) == (False, True, made["image"])
+    assert result["says"] == "image current"
+
+
+# ---- make -------------------------------------------------------------------------------------------------------
+
+
+def test_make(run: Run, bake: Run, client: Client, local_cloud: Served) -> None:
+    bake()
+    result = run(from_server="gpu-bake")
+    assert (result["changed"], result["current"], result["says"]) == (True, True, "stale: there is none yet")
+    (image,) = client.images.get_all(type=["snapshot"])
+    assert (str(image.id), image.labels, image.status) == (result["image"], labels(NEW), "available")
+    assert local_cloud.backend.machines == {}
+    assert local_cloud.backend.calls.index("stop") < local_cloud.backend.calls.index("snapshot")
+    assert result["diff"] == {
+        "before": {"images": [], "servers": ["gpu-bake"]},
+        "after": {"images": [NEW], "servers": []},
+    }
+
+
+def test_make_idempotent(run: Run, bake: Run, client: Client) -> None:
+    bake()
+    made = run(from_server="gpu-bake")
+    again = run(from_server="gpu-bake")
+    assert (again["changed"], again["image"], again["says"]) == (False, made["image"], "image current")
+    assert again["diff"]["before"] == again["diff"]["after"]
+    assert images(client) == [labels(NEW)]
+
+
+def test_make_check(run: Run, bake: Run, client: Client) -> None:
+    bake()
+    result = run(from_server="gpu-bake", check=True)
+    assert (result["changed"], result["current"], result["image"]) == (True, True, None)
+    assert images(client) == []
+    assert client.servers.get_by_name("gpu-bake") is not None
+
+
+def test_make_check_needs_no_server(run: Run) -> None:
+    assert run(from_server="gpu-bake", check=True)["changed"] is True
+
+
+def test_make_check_idempotent(run: Run, bake: Run) -> None:
+    bake()
+    run(from_server="gpu-bake")
+    assert run(from_server="gpu-bake", check=True)["changed"] is False
+
+
+def test_older_images_are_pruned_and_others_are_left_alone(run: Run, bake: Run, client: Client) -> None:
+    server = client.servers.get_by_name(bake(OLD)["server"]["name"])
+    assert server is not None
+    server.create_image("mine", labels={"mine": "yes"}).action.wait_until_finished()
+    run(fingerprint=OLD, from_server="gpu-bake")
+    bake()
+    result = run(from_server="gpu-bake")
+    assert result["diff"]["before"]["images"] == [OLD]
+    assert images(client) == [{"mine": "yes"}, labels(NEW)]
+
+
+def test_an_interrupted_run_is_finished(run: Run, bake: Run, client: Client) -> None:
+    bake()
+    server = client.servers.get_by_name("gpu-bake")
+    assert server is not None
+    server.create_image("begun", labels=labels(NEW))
+    result = run(from_server="gpu-bake")
+    assert (result["changed"], result["current"]) == (True, True)
+    assert images(client) == [labels(NEW)]
+    assert client.servers.get_all() == []
+
+
+# ---- what is refused --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fingerprint", "phase"), [(OLD, "baking"), (NEW, "serving")])
+def test_only_a_host_that_is_being_baked_from_the_fingerprint_becomes_an_image(
+    run: Run, bake: Run, client: Client, fingerprint: str, phase: str
+) -> None:
+    bake(fingerprint, phase)
+    result = run(from_server="gpu-bake")
+    assert result["failed"]
+    assert result["msg"] == f"there is no server that was baked from fingerprint {NEW}: bake again"
+    assert images(client) == []
+    assert client.servers.get_by_name("gpu-bake") is not None
+
+
+def test_a_failed_image_leaves_the_server_and_the_older_image(
+    run: Run, bake: Run, client: Client, local_cloud: Served
+) -> None:
+    bake(OLD)
+    run(fingerprint=OLD, from_server="gpu-bake")
+    bake()
+    local_cloud.backend.fails = {"snapshot"}
+    result = run(from_server="gpu-bake")
+    assert result["failed"]
+    assert "snapshot does not work today" in result["msg"]
+    assert images(client) == [labels(OLD)]
+    assert client.servers.get_by_name("gpu-bake") is not None
+    local_cloud.backend.fails = set()
+    assert run(from_server="gpu-bake")["current"] is True
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"from_server": "gpu-bake"}, "there is no server that was baked from fingerprint"),
+        ({"token": "x" * 64}, "hetzner: unable to authenticate (unauthorized): check the module's option token"),
+        ({"token": None, "token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
+        ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1"),
+        ({"fingerprint": None}, "missing required arguments: fingerprint"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(run: Run, changes: dict[str, Any], message: str) -> None:
+    result = run(**changes)
+    assert result["failed"]
+    assert result["msg"].startswith(message)
+    assert "\n" not in result["msg"]
+
+
+def test_a_token_file_will_do(run: Run, token: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(token)
+    assert run(token=None, token_file=str(tmp_path / "token"))["current"] is False
