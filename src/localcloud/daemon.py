@@ -31,7 +31,7 @@ from localcloud.store import Store
 from localcloud.supervisor import Supervisor
 
 LOCK = STATE / "daemon.lock"
-PROJECTS = ("entry", "gpu")
+PROJECTS = ("entry", "gpu", "test")  # the last one for tests: what lives in the second without a lease is swept
 LOOPBACK = IPv4Address("127.0.0.1")
 
 

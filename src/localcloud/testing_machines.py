@@ -95,7 +95,7 @@ def settle(first: BoundAction | None, *others: BoundAction) -> None:
 
 
 def started_client() -> Client:
-    """A client in the project for GPU hosts: a test that runs wild cannot touch the entry server."""
+    """A client in the project for tests: one that runs wild touches nobody's servers, and no sweep touches its own."""
     start_local_cloud()
-    token = (paths.TOKENS / "gpu").read_text()
+    token = (paths.TOKENS / "test").read_text()
     return Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.1)
