@@ -28,7 +28,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_tokens_are_made_once_and_only_for_root(state: Path) -> None:
     first = daemon.tokens()
-    assert sorted(first.values()) == ["entry", "gpu"]
+    assert sorted(first.values()) == ["entry", "gpu", "test"]
     assert {len(token) for token in first} == {64}
     assert daemon.tokens() == first
     assert {path.stat().st_mode & 0o777 for path in (state / "tokens").iterdir()} == {0o600}
