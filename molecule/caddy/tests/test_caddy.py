@@ -108,3 +108,9 @@ def test_the_endpoint_finds_the_server_that_is_there(host: Host) -> None:
 
 def test_administration_is_not_reached_over_the_network(host: Host) -> None:
     assert not host.socket("tcp://127.0.0.1:2019").is_listening
+
+
+def test_files_are_served_as_they_are(host: Host) -> None:
+    host.check_output("mkdir -p /run/leases && echo 1800000000 >/run/leases/gpu-1")
+    assert host.check_output("curl -sf http://127.0.0.1:8003/gpu-1") == "1800000000"
+    assert host.check_output("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8003/") == "404"
