@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from parrotpark import lease as label
 from parrotpark.cloud import OFF, Cloud, Place, Server, ServerSpec
-from parrotpark.cloud.errors import CloudError, InvalidRequest, OutOfCapacity, QuotaExceeded
+from parrotpark.cloud.errors import InvalidRequest
+from parrotpark.fleet.acquire import Acquirer
 from parrotpark.lease import Lease, LeaseError, State
 
 ROLE = "gpu"
@@ -119,7 +120,7 @@ def carry_out(cloud: Cloud, step: Step, wanted: Wanted | None) -> Server | None:
     for server in step.delete:
         cloud.delete(server)
     if step.verb in (Verb.CREATE, Verb.REPLACE) and wanted is not None:
-        return _create_where_possible(cloud, _specs(wanted, step.labels))
+        return Acquirer(cloud).acquire(_specs(wanted, step.labels))
     if step.keep is None:
         return None
     server = cloud.start(step.keep) if step.keep.status == OFF else step.keep
@@ -141,17 +142,6 @@ def _specs(wanted: Wanted, labels: Mapping[str, str]) -> list[ServerSpec]:
         )
         for place in wanted.places
     ]
-
-
-def _create_where_possible(cloud: Cloud, specs: Sequence[ServerSpec]) -> Server:
-    """Create the first of the servers for which there is capacity and quota."""
-    refusals: list[CloudError] = []
-    for spec in specs:
-        try:
-            return cloud.create(spec)
-        except (OutOfCapacity, QuotaExceeded) as error:
-            refusals.append(type(error)(f"{spec.place}: {error}"))
-    raise type(refusals[-1])(f"no offer can be had now: {'; '.join(map(str, refusals))}")
 
 
 def _objection(server: Server, wanted: Wanted, now: int) -> str | None:

@@ -1,0 +1,88 @@
+"""What can be done to the fleet: plain data, and the words in which people are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parrotpark.cloud import Image, Leftover, Server
+from parrotpark.fleet.config import FleetSlot
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Give the server's lease another end: upkeep, no change."""
+
+    server: Server
+    until: int
+
+    def __str__(self) -> str:
+        return f"{self.server.name}: renew its lease"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkServing:
+    """Note that a host that was waking serves now, and begin its ordinary lease."""
+
+    server: Server
+    until: int
+
+    def __str__(self) -> str:
+        return f"{self.server.name}: it serves"
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Delete a server at once: it may not be there, or serves nobody."""
+
+    server: Server
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.server.name}: delete at once, {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete what bills though no server uses it."""
+
+    leftover: Leftover
+
+    def __str__(self) -> str:
+        return f"{self.leftover}: delete, no server uses it"
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Let the running answers of the server in the slot end, then delete it."""
+
+    server: Server
+    slot: FleetSlot
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.server.name}: drain and delete, {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make a server for the slot."""
+
+    slot: FleetSlot
+    image: Image
+
+    def __str__(self) -> str:
+        return f"{self.slot.name}: create from the golden image"
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """A server is wanted in the slot, but there is nothing to make it from."""
+
+    slot: FleetSlot
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.slot.name}: {self.reason}"
+
+
+type Action = Renew | MarkServing | Sweep | Remove | Delete | Create | Lack

@@ -1,0 +1,57 @@
+"""What a new GPU host is told at its first boot, and the server to ask the cloud for."""
+
+from __future__ import annotations
+
+import json
+
+from parrotpark.cloud import Image, ServerSpec
+from parrotpark.fleet.config import ConfigError, Fleet, FleetSlot
+from parrotpark.gpu_server import ROLE
+from parrotpark.join import ssh_public_key
+from parrotpark.lease import Lease, State
+
+DOCUMENT = "/etc/parrotpark/slot.json"
+MAX_USER_DATA = 32 * 1024  # bytes, by the Hetzner Cloud API
+
+
+def user_data(slot: FleetSlot, until: int) -> str:
+    """Write what cloud-init does: the SSH host key of the slot, and the slot document with the lease's end.
+
+    Raises:
+        ConfigError: it is longer than the cloud takes.
+    """
+    document = {**slot.document, "lease": {"until": until}}
+    host_key = str(slot.document["ssh_host_ed25519_key"])
+    config = {
+        "ssh_pwauth": False,
+        "ssh_deletekeys": True,
+        "ssh_genkeytypes": [],
+        "ssh_keys": {"ed25519_private": host_key, "ed25519_public": ssh_public_key(host_key)},
+        "write_files": [{"path": DOCUMENT, "permissions": "0600", "content": f"{json.dumps(document)}\n"}],
+    }
+    text = f"#cloud-config\n{json.dumps(config)}\n"
+    if (size := len(text.encode())) > MAX_USER_DATA:
+        raise ConfigError([f"user_data of {slot.name} has {size} bytes, but a cloud takes only {MAX_USER_DATA}"])
+    return text
+
+
+def specs(fleet: Fleet, slot: FleetSlot, image: Image, now: int) -> list[ServerSpec]:
+    """Describe the server of the slot, once for every offer; `now` is epoch seconds.
+
+    Its first lease lasts as long as it may take until it serves: whatever happens to us, it ends by itself.
+    """
+    until = now + fleet.ready_seconds
+    lease = Lease(ROLE, slot.name, State.WAKING, fleet.maker, fleet.fingerprint, until)
+    text = user_data(slot, until)
+    return [
+        ServerSpec(
+            name=slot.name,
+            place=place,
+            image=image.id,
+            labels={**fleet.labels, **lease.labels()},
+            ssh_keys=fleet.ssh_keys,
+            firewalls=fleet.firewalls,
+            user_data=text,
+        )
+        for place in fleet.offers
+    ]

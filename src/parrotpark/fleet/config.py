@@ -1,0 +1,217 @@
+"""What the fleet is made of: `fleet.json` and the slot documents beside it, read and judged as a whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_interface
+from pathlib import Path
+
+from parrotpark.cloud import PROVIDERS, Place
+from parrotpark.join import DocumentError, Reader, parse_document
+from parrotpark.lease import FINGERPRINT_LENGTH, MAX_LENGTH, label_value
+from parrotpark.slots import Slot
+
+
+class ConfigError(Exception):
+    """The configuration is wrong; `problems` has one line each and contains no secret."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that every GPU host serves."""
+
+    name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSlot(Slot):
+    """A slot, with the document that makes a GPU host step into it; the lease is added when a host is made."""
+
+    document: Mapping[str, object] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Everything a wake needs to know."""
+
+    provider: str
+    endpoint: str | None
+    token_file: str
+    offers: tuple[Place, ...]  # in order of preference
+    ssh_keys: tuple[str, ...]
+    firewalls: tuple[str, ...]
+    fingerprint: str
+    labels: Mapping[str, str]  # beside those of the lease
+    maker: str
+    lease_seconds: int  # of a serving host; renewed once less than two thirds are left
+    drain_seconds: int  # for running answers to end
+    ready_seconds: int  # for a new host to serve; its first lease lasts as long
+    models: tuple[Model, ...]
+    endpoint_address: str  # where the models answer, whatever slot serves
+    slots: tuple[FleetSlot, ...]
+    hosts: int  # what `awake` without a number means
+    wish_file: Path
+    state_dir: Path
+    leases_dir: Path
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """List the ports that the models answer on."""
+        return tuple(model.port for model in self.models)
+
+
+def load(path: Path) -> Fleet:
+    """Read the configuration and the slot documents it names.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    problems: list[str] = []
+    top = _Settings(_json(path), problems)
+    slots_file = top.path("slots_file")
+    fleet = Fleet(
+        provider=top.text("provider", PROVIDERS.__contains__, f"one of {', '.join(PROVIDERS)}"),
+        endpoint=top.optional("endpoint", _is_url, "a URL, or left out for the provider's own"),
+        token_file=str(top.path("token_file")),
+        offers=top.each("offers", lambda offer: Place(offer.name("location"), offer.name("server_type"))),
+        ssh_keys=top.names("ssh_keys"),
+        firewalls=top.names("firewalls"),
+        fingerprint=top.text("fingerprint", _is_fingerprint, f"{FINGERPRINT_LENGTH} hexadecimal digits"),
+        labels=top.labels("labels"),
+        maker=top.text("maker", _is_label, f"a label: at most {MAX_LENGTH} letters, digits, '-', '_' or '.'"),
+        lease_seconds=top.number("lease_seconds", 180, 86400, 900),
+        drain_seconds=top.number("drain_seconds", 0, 3600, 60),
+        ready_seconds=top.number("ready_seconds", 60, 86400, 900),
+        models=top.each("models", lambda model: Model(model.name("name"), model.number("port", 1, 65535))),
+        endpoint_address=top.text("endpoint_address", _is_address, "an IP address"),
+        slots=_slots(slots_file, problems),
+        hosts=top.number("hosts", 1, 999, 1),
+        wish_file=top.path("wish_file"),
+        state_dir=top.path("state_dir", Path("/var/lib/parrotpark")),
+        leases_dir=top.path("leases_dir", Path("/run/parrotpark/leases")),
+    )
+    top.end()
+    if not problems and fleet.hosts > len(fleet.slots):
+        problems.append(f"hosts is {fleet.hosts}, but {slots_file} has only {len(fleet.slots)} slots")
+    if problems:
+        raise ConfigError([f"{path}: {problem}" for problem in problems])
+    return fleet
+
+
+class _Settings(Reader):
+    """Takes settings out of a JSON object; unlike a slot document's values, some can be left out."""
+
+    def number(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        if default is not None and self._values.get(key) is None:
+            self._known.add(key)
+            return default
+        return super().number(key, low, high)
+
+    def optional(self, key: str, valid: Callable[[str], bool], what: str) -> str | None:
+        if self._values.get(key) in (None, ""):
+            self._known.add(key)
+            return None
+        return self.text(key, valid, what)
+
+    def name(self, key: str) -> str:
+        return self.text(key, lambda text: text.strip() != "", "a name")
+
+    def path(self, key: str, default: Path | None = None) -> Path:
+        if default is not None and self._values.get(key) is None:
+            self._known.add(key)
+            return default
+        return Path(self.text(key, lambda text: text.startswith("/"), "an absolute path"))
+
+    def names(self, key: str) -> tuple[str, ...]:
+        if not self._values.get(key):
+            self._known.add(key)
+            return ()
+        return self.texts(key, lambda text: text.strip() != "", "a name")
+
+    def each[T](self, key: str, make: Callable[[_Settings], T]) -> tuple[T, ...]:
+        values = self._take(key)
+        if not isinstance(values, list) or not values:
+            self._problems.append(f"{self._full(key)} must be a list of one or more objects")
+            return ()
+        readers = [
+            _Settings(value, self._problems, f"{self._full(key)}[{index}]") for index, value in enumerate(values)
+        ]
+        made = tuple(make(reader) for reader in readers)
+        for reader in readers:
+            reader.end()
+        return made
+
+    def labels(self, key: str) -> Mapping[str, str]:
+        values = self._take(key)
+        if values is None:
+            return {}
+        if isinstance(values, dict) and all(isinstance(value, str) for value in values.values()):
+            return values
+        self._problems.append(f"{self._full(key)} must be an object of texts")
+        return {}
+
+
+def _slots(path: Path, problems: list[str]) -> tuple[FleetSlot, ...]:
+    try:
+        documents = _json(path)
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return ()
+    if not isinstance(documents, list) or not documents:
+        problems.append(f"{path} must be a list of one or more slot documents")
+        return ()
+    slots = []
+    for index, document in enumerate(documents):
+        # Judged as the GPU host will judge it, which wants a lease; it gets its own when a host is made.
+        leased = {**document, "lease": {"until": 1}} if isinstance(document, dict) else document
+        try:
+            parsed = parse_document(json.dumps(leased), now=0)
+        except DocumentError as error:
+            problems.extend(f"{path}[{index}]: {problem}" for problem in error.problems)
+            continue
+        slots.append(FleetSlot(parsed.hostname, str(ip_interface(parsed.wireguard_address).ip), document))
+    for what, values in (("slot", [slot.name for slot in slots]), ("address", [slot.address for slot in slots])):
+        problems.extend(f"{path}: {what} {value} is there twice" for value in sorted(_twice(values)))
+    return tuple(slots)
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path} cannot be read: {error.strerror}"]) from error
+    except ValueError:
+        # The error would quote the text, and with it secrets.
+        raise ConfigError([f"{path} is not JSON"]) from None
+
+
+def _twice(values: Sequence[str]) -> set[str]:
+    return {value for value in values if values.count(value) > 1}
+
+
+def _is_url(text: str) -> bool:
+    return re.fullmatch(r"https?://\S+", text) is not None
+
+
+def _is_fingerprint(text: str) -> bool:
+    return re.fullmatch(rf"[0-9a-f]{{{FINGERPRINT_LENGTH}}}", text) is not None
+
+
+def _is_label(text: str) -> bool:
+    return text != "" and label_value(text) == text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_interface(text)
+    except ValueError:
+        return False
+    return "/" not in text

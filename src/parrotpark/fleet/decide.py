@@ -1,0 +1,196 @@
+"""The heart: from the wish and from what the provider lists, what has to happen now. Nothing here has an effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from parrotpark import lease as label
+from parrotpark.cloud import OFF, Image, Leftover, Server
+from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, Remove, Renew, Sweep
+from parrotpark.fleet.config import Fleet, FleetSlot
+from parrotpark.fleet.errors import WrongProject
+from parrotpark.fleet.wish import Wish
+from parrotpark.gpu_server import ROLE
+from parrotpark.lease import Lease, LeaseError, State
+
+IMAGE_ROLE = "gpu-image"
+LONGEST_LEASE = 24 * 3600  # seconds; a server that bakes for longer than a day is a lost one
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is there at one moment."""
+
+    now: int  # epoch seconds
+    servers: Sequence[Server]  # all of the project
+    images: Sequence[Image]  # golden ones, newest first
+    leftovers: Sequence[Leftover]
+    ready: frozenset[str]  # names of the slots in which all models answer
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A server with a valid lease in one of our slots."""
+
+    slot: FleetSlot
+    server: Server
+    lease: Lease
+    ready: bool
+
+    def serves(self) -> bool:
+        return self.lease.state is State.SERVING and self.ready
+
+
+def current_image(fleet: Fleet, images: Iterable[Image]) -> Image | None:
+    """Return the newest image with the wanted fingerprint."""
+    return next((image for image in images if image.labels.get(label.FINGERPRINT) == fleet.fingerprint), None)
+
+
+def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
+    """Say what brings the fleet nearer to the wish, in the order in which it shall be done.
+
+    What cannot wait comes first: leases are renewed before anything that may take minutes.
+
+    Raises:
+        WrongProject: the token opens a project that holds other servers of ours.
+    """
+    swept = _unleased(fleet, seen)
+    hosts, spare = _pick(_hosts(fleet, seen))
+    swept += tuple(Sweep(host.server, f"{host.slot.name} has another server already") for host in spare)
+    off = [host for host in hosts if host.server.status == OFF and host.lease.state is State.SERVING]
+    swept += tuple(Sweep(host.server, "it is switched off") for host in off)
+
+    number = wanted_number(fleet, wish)
+    # A host that does not serve yet is missed least, then the one with the highest number.
+    order = sorted(
+        (host for host in hosts if host not in off), key=lambda host: (not host.serves(), fleet.slots.index(host.slot))
+    )
+    wanted, surplus = order[:number], order[number:]
+    image = current_image(fleet, seen.images)
+    stale = _replaceable(fleet, wanted, number) if image else []
+    kept = [host for host in wanted if host not in stale]
+    return (
+        *_upkeep(fleet, seen.now, kept),
+        *swept,
+        *map(Remove, seen.leftovers),
+        *(Delete(host.server, host.slot, "it is not wished for") for host in reversed(surplus)),
+        *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
+        *_creations(fleet, seen, _free(fleet, seen, kept)[: number - len(kept)], image),
+    )
+
+
+def sweep(fleet: Fleet, seen: Seen) -> tuple[Action, ...]:
+    """Say what has to go whatever is wished: servers without a valid lease or a place, and what no server uses.
+
+    Raises:
+        WrongProject: the token opens a project that holds other servers of ours.
+    """
+    return (*_unleased(fleet, seen), *map(Remove, seen.leftovers))
+
+
+def wanted_number(fleet: Fleet, wish: Wish) -> int:
+    """Say how many hosts are wished for; there are never more than slots."""
+    return fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
+
+
+def standing(fleet: Fleet, seen: Seen) -> list[Host]:
+    """List the one host of every slot that has one."""
+    return _pick(_hosts(fleet, seen))[0]
+
+
+def _unleased(fleet: Fleet, seen: Seen) -> tuple[Sweep, ...]:
+    for server in seen.servers:
+        role = server.labels.get(label.ROLE)
+        if role not in (None, ROLE):
+            raise WrongProject(
+                f"{fleet.token_file} opens the project of {server.name}, whose role is {role}: "
+                "give the GPU hosts a project of their own; nothing is touched"
+            )
+    judged = ((server, _objection(fleet, server, seen.now)) for server in seen.servers)
+    return tuple(Sweep(server, objection) for server, objection in judged if objection)
+
+
+def _objection(fleet: Fleet, server: Server, now: int) -> str | None:
+    """Say why the server may not live."""
+    try:
+        lease = Lease.parse(server.labels)
+    except LeaseError as error:
+        return str(error)
+    if not lease.valid(now):
+        if lease.state is State.WAKING:
+            return f"it did not serve within {fleet.ready_seconds} s"
+        return f"its lease ended {now - lease.until} s ago"
+    if lease.state is State.BAKING:
+        return "its lease ends more than a day from now" if lease.until - now > LONGEST_LEASE else None
+    if lease.slot not in {slot.name for slot in fleet.slots}:
+        return f"there is no slot {lease.slot}"
+    return None
+
+
+def _hosts(fleet: Fleet, seen: Seen) -> list[Host]:
+    slots = {slot.name: slot for slot in fleet.slots}
+    leased = [server for server in seen.servers if _objection(fleet, server, seen.now) is None]
+    leases = [(server, Lease.parse(server.labels)) for server in leased]
+    return [
+        Host(slots[lease.slot], server, lease, lease.slot in seen.ready)
+        for server, lease in leases
+        if lease.state is not State.BAKING
+    ]
+
+
+def _pick(hosts: Sequence[Host]) -> tuple[list[Host], list[Host]]:
+    """Part the hosts into one for every slot, and those that are too many: the serving, then the oldest one stays."""
+    picked: dict[str, Host] = {}
+    for host in sorted(hosts, key=_seniority):
+        picked.setdefault(host.slot.name, host)
+    return list(picked.values()), [host for host in hosts if picked[host.slot.name] is not host]
+
+
+def _seniority(host: Host) -> tuple[bool, int, str]:
+    # Ids are numbers that grow: a shorter one is older.
+    return host.lease.state is not State.SERVING, len(host.server.id), host.server.id
+
+
+def _replaceable(fleet: Fleet, wanted: Sequence[Host], number: int) -> list[Host]:
+    """List the hosts of another fingerprint that can go now: those that do not serve, and of the others one at a time.
+
+    One goes only while all others serve, so that where there is more than one, somebody always answers.
+    """
+    stale = [host for host in wanted if host.lease.fingerprint != fleet.fingerprint]
+    idle = [host for host in stale if not host.serves()]
+    whole = len(wanted) == number and all(host.serves() for host in wanted)
+    return idle or (stale[:1] if whole else [])
+
+
+def _upkeep(fleet: Fleet, now: int, hosts: Sequence[Host]) -> list[Action]:
+    actions: list[Action] = []
+    for host in hosts:
+        left, until = host.lease.until - now, now + fleet.lease_seconds
+        if host.lease.state is State.WAKING:
+            if host.ready:
+                actions.append(MarkServing(host.server, until))
+            elif left > fleet.ready_seconds:
+                actions.append(Renew(host.server, now + fleet.ready_seconds))
+        # A lease that is too long, made under another configuration, is cut: it would outlive a host that is lost.
+        elif left > fleet.lease_seconds or (host.ready and left * 3 < fleet.lease_seconds * 2):
+            actions.append(Renew(host.server, until))
+    return actions
+
+
+def _free(fleet: Fleet, seen: Seen, kept: Sequence[Host]) -> list[FleetSlot]:
+    """List the slots in which a server can be made once everything that has to go is gone."""
+    taken = {host.slot.name for host in kept}
+    for server in seen.servers:
+        # The name is taken, too, by a server that somebody bakes in a slot.
+        if server.labels.get(label.STATE) == State.BAKING and _objection(fleet, server, seen.now) is None:
+            taken |= {server.name}
+    return [slot for slot in fleet.slots if slot.name not in taken]
+
+
+def _creations(fleet: Fleet, seen: Seen, slots: Sequence[FleetSlot], image: Image | None) -> list[Action]:
+    if image:
+        return [Create(slot, image) for slot in slots]
+    why = "there is none yet" if not seen.images else f"the {len(seen.images)} there have other fingerprints"
+    reason = f"no golden image has the fingerprint {fleet.fingerprint} ({why}): run make wake where the playbooks are"
+    return [Lack(slot, reason) for slot in slots]

@@ -1,0 +1,27 @@
+"""What can go wrong with the fleet, beside the cloud's own errors."""
+
+from __future__ import annotations
+
+
+class FleetError(Exception):
+    """Base of the fleet's errors; the message is one line that says what to do."""
+
+
+class WishError(FleetError):
+    """The wish is none, or cannot be read."""
+
+
+class WrongProject(FleetError):
+    """The token opens a project that is not the GPU hosts' own."""
+
+
+class NoImage(FleetError):
+    """There is no golden image to make a GPU host from."""
+
+
+class NotReached(FleetError):
+    """What was wished is not there in time, or somebody wished otherwise meanwhile."""
+
+
+class GateError(FleetError):
+    """New requests to a slot could not be kept away."""

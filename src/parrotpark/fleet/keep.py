@@ -1,0 +1,187 @@
+"""Carry out what was decided; whatever interrupts it, the next run goes on from what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from parrotpark import lease as label
+from parrotpark.cloud import Cloud, Server
+from parrotpark.cloud.errors import AuthFailed, CloudError
+from parrotpark.fleet import boot, decide
+from parrotpark.fleet.acquire import Acquirer, table
+from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, Remove, Renew, Sweep
+from parrotpark.fleet.clock import Clock
+from parrotpark.fleet.config import Fleet
+from parrotpark.fleet.decide import Seen
+from parrotpark.fleet.drain import Gate, drain
+from parrotpark.fleet.errors import FleetError, GateError, NoImage
+from parrotpark.fleet.leases import Leases
+from parrotpark.fleet.progress import Progress
+from parrotpark.fleet.wish import Wish
+from parrotpark.lease import Lease, State
+
+type Probe = Callable[[Iterable[str], Sequence[int]], Collection[str]]  # as `health.ready`
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An action that failed, and why."""
+
+    action: Action
+    error: CloudError | FleetError
+
+    def __str__(self) -> str:
+        return str(self.error) if isinstance(self.error, NoImage) else f"{self.action}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run saw, did, and could not do."""
+
+    seen: Seen
+    done: tuple[Action, ...]
+    troubles: tuple[Trouble, ...]
+
+
+class Keeper:
+    """Brings the fleet nearer to a wish, run by run."""
+
+    def __init__(self, fleet: Fleet, cloud: Cloud, clock: Clock, gate: Gate, probe: Probe, progress: Progress) -> None:
+        self.fleet = fleet
+        self.clock = clock
+        self.progress = progress
+        self._cloud = cloud
+        self._gate = gate
+        self._probe = probe
+        self._leases = Leases(fleet.leases_dir)
+
+    def look(self) -> Seen:
+        """See what is there.
+
+        Raises:
+            CloudError: the cloud cannot be asked.
+        """
+        servers = tuple(self._cloud.servers({}))
+        images = tuple(self._cloud.images({label.ROLE: decide.IMAGE_ROLE}))
+        leftovers = tuple(self._cloud.leftovers())
+        return Seen(int(self.clock.now()), servers, images, leftovers, self.ready(servers))
+
+    def ready(self, servers: Iterable[Server]) -> frozenset[str]:
+        """Name those of the servers' slots in which all models answer."""
+        held = {server.labels.get(label.SLOT) for server in servers}
+        slots = [slot for slot in self.fleet.slots if slot.name in held]
+        answering = self._probe([slot.address for slot in slots], self.fleet.ports)
+        return frozenset(slot.name for slot in slots if slot.address in answering)
+
+    def endpoint_ready(self) -> bool:
+        """Say whether all models answer where people's requests go."""
+        return bool(self._probe([self.fleet.endpoint_address], self.fleet.ports))
+
+    def check(self, actions: Iterable[Action]) -> None:
+        """Refuse a server that the cloud could never make.
+
+        Raises:
+            CloudError: the cloud lacks something that was named, or cannot be asked.
+        """
+        create = next((action for action in actions if isinstance(action, Create)), None)
+        if create:  # one speaks for all: they differ by slot only
+            self._cloud.check(boot.specs(self.fleet, create.slot, create.image, int(self.clock.now())))
+
+    def keep(self, wish: Wish) -> Outcome:
+        """See, decide, and do.
+
+        Raises:
+            CloudError: the cloud cannot be asked.
+            WrongProject: the token opens a project that holds other servers of ours.
+            OSError: the leases cannot be told.
+        """
+        seen = self.look()
+        actions = decide.decide(self.fleet, wish, seen)
+        going = {action.server.id for action in actions if isinstance(action, Delete | Sweep)}
+        hosts = decide.standing(self.fleet, seen)
+        self._leases.sync({host.slot.name: host.lease.until for host in hosts if host.server.id not in going})
+        return self._carry_out(seen, actions)
+
+    def sweep(self) -> Outcome:
+        """Delete what has no valid lease, and what no server uses; raises as `keep`."""
+        seen = self.look()
+        return self._carry_out(seen, decide.sweep(self.fleet, seen))
+
+    def _carry_out(self, seen: Seen, actions: Sequence[Action]) -> Outcome:
+        done: list[Action] = []
+        troubles: list[Trouble] = []
+        to_drain = [action for action in actions if isinstance(action, Delete)]
+        self._open_gate()  # a run that was killed while it drained has left it closed
+        try:
+            for action in actions:
+                if to_drain and isinstance(action, Delete):
+                    self._drain(to_drain)
+                    to_drain = []
+                try:
+                    self._do(action)
+                    done.append(action)
+                except (CloudError, FleetError) as error:
+                    troubles.append(Trouble(action, error))
+                    if isinstance(error, AuthFailed):
+                        break  # the same would be said of every other action
+        finally:
+            self._open_gate()
+        return Outcome(seen, tuple(done), tuple(troubles))
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Renew(server, until):
+                self.progress.say(str(action))
+                self._relabel(server, Lease.parse(server.labels).with_changes(until=until))
+            case MarkServing(server, until):
+                lease = Lease.parse(server.labels)
+                self.progress.say(str(action))
+                # Its first lease began when it was asked for.
+                self.progress.took("ready", self.fleet.ready_seconds - (lease.until - self.clock.now()))
+                self._relabel(server, lease.with_changes(state=State.SERVING, until=until))
+            case Delete(server) | Sweep(server):
+                with self.progress.step("delete", str(action)):
+                    self._cloud.delete(server)
+            case Remove(leftover):
+                self.progress.say(str(action))
+                self._cloud.delete_leftover(leftover)
+            case Create():
+                with self.progress.step("create", str(action)):
+                    self._create(action)
+            case Lack():
+                raise NoImage(str(action))
+
+    def _relabel(self, server: Server, lease: Lease) -> None:
+        self._cloud.relabel(server, {**server.labels, **lease.labels()})
+        self._leases.write(lease.slot, lease.until)
+
+    def _create(self, action: Create) -> None:
+        acquirer = Acquirer(self._cloud, self.clock)
+        specs = boot.specs(self.fleet, action.slot, action.image, int(self.clock.now()))
+        try:
+            server = acquirer.acquire(specs)
+        finally:
+            if len(acquirer.tries) > 1:
+                self.progress.say(f"{action.slot.name}: what was tried:\n{table(acquirer.tries)}")
+        self._leases.write(action.slot.name, Lease.parse(server.labels).until)
+
+    def _drain(self, deletes: Sequence[Delete]) -> None:
+        """Let running answers end. It is a courtesy: where it cannot be done, the servers go all the same."""
+        names = ", ".join(action.slot.name for action in deletes)
+        try:
+            with self.progress.step("drain", f"{names}: let running answers end"):
+                left = drain(
+                    self._gate, self.clock, {action.slot.address for action in deletes}, self.fleet.drain_seconds
+                )
+        except GateError as error:
+            self.progress.say(f"{names}: {error}")
+            return
+        if left:
+            self.progress.say(f"{names}: {left} connections are cut after {self.fleet.drain_seconds} s")
+
+    def _open_gate(self) -> None:
+        # Where the packet filter cannot be changed, nothing can have been closed either.
+        with suppress(GateError):
+            self._gate.close(())

@@ -1,0 +1,82 @@
+"""What there is, in a few lines for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from parrotpark import lease as label
+from parrotpark.fleet import decide
+from parrotpark.fleet.config import Fleet
+from parrotpark.fleet.decide import Seen
+from parrotpark.fleet.wish import Wish
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatus:
+    """What stands in a slot; None where there is nothing."""
+
+    slot: str
+    server: str | None
+    place: str | None
+    state: str | None
+    ready: bool
+    lease_left: int | None  # seconds
+
+    def __str__(self) -> str:
+        if self.server is None:
+            return f"{self.slot}: empty"
+        answers = "its models answer" if self.ready else "its models do not answer"
+        return f"{self.slot}: {self.state}, {answers}; {self.place}; the lease lasts {self.lease_left} s more"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Wish, golden image and slots."""
+
+    wish: str
+    image: str
+    image_current: bool
+    slots: tuple[SlotStatus, ...]
+    others: tuple[str, ...]  # servers of the project that stand in no slot
+
+    def lines(self) -> list[str]:
+        """Write it for people."""
+        return [f"{self.wish}; {self.image}", *map(str, self.slots), *(f"{name}: in no slot" for name in self.others)]
+
+    def to_dict(self) -> dict[str, object]:
+        """Write it for programs."""
+        return asdict(self)
+
+
+def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
+    """Describe what is seen."""
+    hosts = {host.slot.name: host for host in decide.standing(fleet, seen)}
+    current = decide.current_image(fleet, seen.images)
+    in_slots = {host.server.id for host in hosts.values()}
+    return Status(
+        wish=wish.render(),
+        image=_image(fleet, seen),
+        image_current=current is not None,
+        slots=tuple(
+            SlotStatus(
+                slot=slot.name,
+                server=host.server.name,
+                place=f"{host.server.server_type} in {host.server.location}",
+                state=host.lease.state.value,
+                ready=host.ready,
+                lease_left=host.lease.until - seen.now,
+            )
+            if (host := hosts.get(slot.name))
+            else SlotStatus(slot.name, None, None, None, ready=False, lease_left=None)
+            for slot in fleet.slots
+        ),
+        others=tuple(server.name for server in seen.servers if server.id not in in_slots),
+    )
+
+
+def _image(fleet: Fleet, seen: Seen) -> str:
+    if decide.current_image(fleet, seen.images):
+        return "image current"
+    if not seen.images:
+        return "no image yet"
+    return f"image stale: {seen.images[0].labels.get(label.FINGERPRINT, 'none')} is not {fleet.fingerprint}"

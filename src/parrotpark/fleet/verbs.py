@@ -1,0 +1,169 @@
+"""What people ask for: wake and sleep go on until it is so, keep and sweep take one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from parrotpark.cloud.errors import NameTaken, RateLimited, Transient
+from parrotpark.fleet import decide
+from parrotpark.fleet.actions import Action, Lack, MarkServing, Renew
+from parrotpark.fleet.decide import Seen
+from parrotpark.fleet.errors import NotReached, WishError
+from parrotpark.fleet.keep import Keeper, Outcome, Trouble
+from parrotpark.fleet.lock import locked
+from parrotpark.fleet.wish import Wish, read_wish, write_wish
+
+POLL = 0.5  # seconds between two questions to the hosts
+LOOK_AGAIN = 15.0  # seconds between two questions to the cloud while nothing is heard from the hosts
+PASSING = (Transient, RateLimited, NameTaken)  # troubles over which it is worth while to go on
+NO_ENDPOINT = "the hosts serve, but the models' stable endpoint does not answer yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of a verb, or with `--check` would come of it."""
+
+    actions: tuple[Action, ...]
+    troubles: tuple[Trouble, ...] = ()
+    wished: bool = False  # whether the wish is another than before
+
+    @property
+    def changed(self) -> bool:
+        """Say whether there was more than upkeep."""
+        return self.wished or any(not isinstance(action, Renew | Lack) for action in self.actions)
+
+
+def plan(keeper: Keeper, wish: Wish) -> Report:
+    """Say what one run would do.
+
+    Raises:
+        CloudError: the cloud cannot be asked, or could never make what is wanted.
+        FleetError: it would be refused.
+    """
+    actions = decide.decide(keeper.fleet, wish, keeper.look())
+    keeper.check(actions)
+    return Report(actions)
+
+
+def plan_wish(keeper: Keeper, wish: Wish) -> Report:
+    """Say what wishing this would do; raises as `plan`."""
+    try:
+        wished = read_wish(keeper.fleet.wish_file) != wish
+    except WishError:
+        wished = True
+    return Report(plan(keeper, wish).actions, wished=wished)
+
+
+def plan_sweep(keeper: Keeper) -> Report:
+    """Say what a sweep would do; raises as `plan`."""
+    return Report(decide.sweep(keeper.fleet, keeper.look()))
+
+
+def keep(keeper: Keeper) -> Report:
+    """Take one step towards the wish.
+
+    Raises:
+        CloudError: the cloud cannot be asked.
+        FleetError: there is no wish, or the project is not the GPU hosts' own.
+        OSError: a file of ours cannot be written.
+    """
+    with locked(_lock(keeper), lambda: _waiting(keeper)):
+        try:
+            wish = read_wish(keeper.fleet.wish_file)
+        except WishError:
+            keeper.sweep()  # without a wish nothing is made, but nothing bills alone either
+            raise
+        try:
+            wish.fitting(len(keeper.fleet.slots))
+        except WishError as error:
+            keeper.progress.say(f"{error}: all of them are used")
+        outcome = keeper.keep(wish)
+    return Report(outcome.done, outcome.troubles)
+
+
+def sweep(keeper: Keeper) -> Report:
+    """Delete what has no valid lease; raises as `keep`."""
+    with locked(_lock(keeper), lambda: _waiting(keeper)):
+        outcome = keeper.sweep()
+    return Report(outcome.done, outcome.troubles)
+
+
+def fulfil(keeper: Keeper, wish: Wish) -> Report:
+    """Write the wish, and go on until it is fulfilled, seen by a last look at the provider's list.
+
+    Raises:
+        CloudError: the cloud refuses what only a person can change.
+        NotReached: nothing got any further for `ready_seconds`, or somebody wished otherwise meanwhile.
+        FleetError, OSError: as `keep`.
+    """
+    verb = "sleep" if wish.hosts == 0 else "wake"
+    keeper.progress.say(f"the wish is {wish.render()}", verb)
+    wished = write_wish(keeper.fleet.wish_file, wish)
+    done: list[Action] = []
+    patient_from, told = keeper.clock.now(), ""
+    while True:
+        outcome = _step(keeper, wish)
+        done += outcome.done
+        if not outcome.done:
+            missing = _missing(keeper, wish, outcome)
+            if missing is None:
+                break
+            if missing != told:
+                keeper.progress.say(missing, "ready")
+                told = missing
+            if keeper.clock.now() - patient_from >= keeper.fleet.ready_seconds:
+                raise NotReached(
+                    f"{missing}, and nothing changed for {keeper.fleet.ready_seconds} s: keep goes on trying"
+                )
+            _wait(keeper, outcome.seen, for_endpoint=missing == NO_ENDPOINT)
+        elif any(isinstance(action, MarkServing) for action in outcome.done):
+            patient_from = keeper.clock.now()
+    report = Report(tuple(done), wished=wished)
+    if report.changed:
+        keeper.progress.took(verb, keeper.progress.elapsed)
+    return report
+
+
+def _step(keeper: Keeper, wish: Wish) -> Outcome:
+    """Take one step, and refuse to go on where only a person can help."""
+    with locked(_lock(keeper), lambda: _waiting(keeper)):
+        now = read_wish(keeper.fleet.wish_file)
+        if now != wish:
+            raise NotReached(f"the wish is {now.render()} now: somebody wished otherwise meanwhile")
+        outcome = keeper.keep(wish)
+    for trouble in outcome.troubles:
+        if not isinstance(trouble.error, PASSING):
+            raise type(trouble.error)(str(trouble))
+    return outcome
+
+
+def _missing(keeper: Keeper, wish: Wish, outcome: Outcome) -> str | None:
+    """Say why the wish is not fulfilled, after a step in which nothing was done."""
+    if outcome.troubles:
+        return str(outcome.troubles[0])
+    hosts = decide.standing(keeper.fleet, outcome.seen)
+    if silent := [host.slot.name for host in hosts if not host.serves()]:
+        return f"{', '.join(silent)}: the models do not answer yet"
+    if len(hosts) < decide.wanted_number(keeper.fleet, wish):
+        return "a slot is taken by a server that is being baked"
+    if hosts and not keeper.endpoint_ready():
+        return NO_ENDPOINT
+    return None
+
+
+def _wait(keeper: Keeper, seen: Seen, *, for_endpoint: bool) -> None:
+    """Wait until the hosts say something new, or it is time to ask the cloud again."""
+    end = keeper.clock.now() + LOOK_AGAIN
+    while keeper.clock.now() < end:
+        keeper.clock.sleep(POLL)
+        if keeper.ready(seen.servers) != seen.ready or (for_endpoint and keeper.endpoint_ready()):
+            return
+
+
+def _lock(keeper: Keeper) -> Path:
+    return keeper.fleet.leases_dir.parent / "keep.lock"
+
+
+def _waiting(keeper: Keeper) -> None:
+    keeper.progress.say("another run is at work: waiting for it")
