@@ -157,10 +157,7 @@ class Work:
             state.images[image.id] = replace(state.images[image.id], size_bytes=size)
 
     def _delete_image(self, action: Action) -> None:
-        image_id = action.of("image")
-        self._backend.delete_image(snapshot_name(image_id))
-        with self._store.change() as state:
-            state.images.pop(image_id, None)
+        self._backend.delete_image(snapshot_name(action.of("image")))
 
     def _create_volume(self, action: Action) -> None:
         volume = self._store.state.volumes[action.of("volume")]

@@ -221,9 +221,28 @@ def test_server_from_snapshot(cloud: LocalCloud) -> None:
     cloud.do(f"/images/{image['id']}/actions/change_protection", {"delete": True})
     assert cloud.refusal("DELETE", f"/images/{image['id']}") == (409, "protected")
     cloud.do(f"/images/{image['id']}/actions/change_protection", {"delete": False})
-    cloud.do(f"/images/{image['id']}", method="DELETE")
+    cloud.backend.gate.clear()
+    assert cloud.call("DELETE", f"/images/{image['id']}")[0] == 204
+    assert cloud.refusal("GET", f"/images/{image['id']}") == (404, "not_found")
+    cloud.backend.gate.set()
+    cloud.settle()
     assert not cloud.backend.snapshots
     assert cloud.get(f"/servers/{second['id']}")["server"]["image"] is None
+
+
+def test_a_snapshot_is_no_image_to_boot_from_before_it_is_complete(cloud: LocalCloud) -> None:
+    server = created(cloud)
+    cloud.backend.gate.clear()
+    _, answer = cloud.call("POST", f"/servers/{server['id']}/actions/create_image", {"labels": {"a": "b"}})
+    path = f"/images/{answer['image']['id']}"
+    assert cloud.get(path)["image"]["status"] == "creating"
+    assert cloud.get("/images?type=snapshot&status=available")["images"] == []
+    assert len(cloud.get("/images?type=snapshot&status=creating&label_selector=a")["images"]) == 1
+    assert cloud.refusal("POST", "/servers", {**SERVER, "name": "x", "image": answer["image"]["id"]})[0] == 404
+    assert cloud.refusal("DELETE", path) == (423, "locked")
+    cloud.backend.gate.set()
+    cloud.settle()
+    assert cloud.get("/images?type=snapshot&status=available")["images"][0]["image_size"] == 1.5
 
 
 def test_failed_snapshot_leaves_no_image(cloud: LocalCloud) -> None:

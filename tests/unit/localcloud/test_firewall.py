@@ -60,3 +60,8 @@ def test_every_guarded_address_is_judged_on_its_own() -> None:
     table = firewall.render({"10.77.0.11": [SSH], "10.77.0.10": [], "10.77.0.12": None})
     judge = chain(table, "judge")
     assert "ip daddr vmap { 10.77.0.10 : jump in_10_77_0_10, 10.77.0.11 : jump in_10_77_0_11 }" in judge
+
+
+def test_only_the_host_and_its_machines_reach_the_cloud_s_own_addresses() -> None:
+    first, *_ = (line for line in chain(firewall.render({}), "to_host") if not line.startswith("type"))
+    assert first == 'ip daddr { 169.254.169.254, 10.77.0.0/24 } iifname != { "lo", "parrotpark*" } drop'
