@@ -91,6 +91,10 @@ image:
   type: str
   returned: success
   sample: "42"
+newest:
+  description: The fingerprint of the newest image, whether it is the current one or not; null where there is none.
+  type: str
+  returned: success, without O(from_server)
 says:
   description: How things stood before, in one line.
   type: str
@@ -131,7 +135,8 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     image = golden.current(images, fingerprint.whole)
     says = golden.says(images, fingerprint)
     if params["from_server"] is None:
-        return _result(image, current=image is not None, says=says)
+        newest = images[0].labels.get(FINGERPRINT) if images else None
+        return _result(image, current=image is not None, says=says) | {"newest": newest}
     plan = golden.decide(images, gpu_server.find(cloud, params["from_server"]), fingerprint)
     image = plan.image if check else golden.carry_out(cloud, plan, fingerprint)
     return _result(image, current=True, says=says) | {"changed": plan.changes, "diff": _diff(images, plan, fingerprint)}

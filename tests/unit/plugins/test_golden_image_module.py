@@ -84,6 +84,7 @@ def test_it_tells_of_an_image_that_is_not_there(run: Run, local_cloud: Served, c
     result = run(check=check)
     assert (result["changed"], result["current"], result["image"]) == (False, False, None)
     assert result["says"] == "stale: there is none yet"
+    assert result["newest"] is None
     assert local_cloud.backend.machines == {}
     assert local_cloud.backend.snapshots == set()
 
@@ -94,6 +95,7 @@ def test_it_tells_what_has_changed(run: Run, bake: Run) -> None:
     result = run()
     assert (result["current"], result["image"]) == (False, None)
     assert result["says"] == "stale: because gone, vllm changed"
+    assert result["newest"] not in (None, NEW)
 
 
 def test_it_tells_of_the_current_image(run: Run, bake: Run) -> None:
