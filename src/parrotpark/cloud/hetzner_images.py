@@ -86,7 +86,9 @@ class Snapshots:
         if server.status == OFF:
             return
         try:
-            self.patiently(lambda: server.shutdown().wait_until_finished())
+            action = self.patiently(server.shutdown)
+            with self.patiently.errors.typed():
+                action.wait_until_finished()
             self.patiently(lambda: _must_be_off(server), GRACE)
         except Transient:
             self.patiently(lambda: server.power_off().wait_until_finished())

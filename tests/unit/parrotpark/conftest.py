@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from hypothesis import settings
+from urllib3.exceptions import ProtocolError
 
 from localcloud.testing import TOKENS, Served, serving
 from parrotpark.cloud import OFF, RUNNING, Cloud, Credential, Image, Leftover, Offer, Place, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest
+from parrotpark.cloud.hetzner import HetznerCloud
+
+type LoseAnswers = Callable[[str, str], None]
 
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None)
@@ -134,3 +140,32 @@ def local_cloud(tmp_path: Path) -> Iterator[Served]:
 def credential() -> Credential:
     token = next(token for token, project in TOKENS.items() if project == "gpu")
     return Credential(token, "the token of the test")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets hcloud-python repeat calls without waiting."""
+    monkeypatch.setattr("hcloud._client.time.sleep", lambda _: None)
+
+
+@pytest.fixture
+def hetzner(local_cloud: Served, credential: Credential) -> HetznerCloud:
+    """The empty local cloud through our client."""
+    return HetznerCloud(credential, local_cloud.endpoint, sleep=lambda _: None)
+
+
+@pytest.fixture
+def lose_answers(monkeypatch: pytest.MonkeyPatch) -> LoseAnswers:
+    """Lets the next call of a method and path's end be carried out, and its answer be lost."""
+    request = requests.Session.request
+    losing: list[tuple[str, str]] = []
+
+    def losing_request(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
+        answer = request(session, method, url, **options)
+        if losing and losing[0][0] == method and url.endswith(losing[0][1]):
+            losing.pop()
+            raise requests.ConnectionError(ProtocolError("Connection aborted."))
+        return answer
+
+    monkeypatch.setattr(requests.Session, "request", losing_request)
+    return lambda method, end: losing.append((method, end))

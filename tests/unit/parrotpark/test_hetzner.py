@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import TYPE_CHECKING
 
 import pytest
 from hcloud import Client
@@ -29,18 +30,17 @@ from parrotpark.cloud.errors import (
 )
 from parrotpark.cloud.hetzner import HetznerCloud
 
+if TYPE_CHECKING:
+    from tests.unit.parrotpark.conftest import LoseAnswers
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
 SPEC = ServerSpec("gpu-1", Place("fsn1", "ccx33"), "debian-13", {"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"})
 
 
 @pytest.fixture
-def cloud(local_cloud: Served, credential: Credential) -> HetznerCloud:
-    return HetznerCloud(credential, local_cloud.endpoint, sleep=lambda _: None)
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let hcloud-python repeat calls without waiting."""
-    monkeypatch.setattr("hcloud._client.time.sleep", lambda _: None)
+def cloud(hetzner: HetznerCloud) -> HetznerCloud:
+    return hetzner
 
 
 # ---- Against the local cloud ------------------------------------------------------------------------------------
@@ -96,6 +96,16 @@ def test_a_server_that_does_not_come_up_is_deleted(cloud: HetznerCloud, local_cl
     with pytest.raises(CloudError, match="start does not work today"):
         cloud.create(SPEC)
     assert cloud.servers({"parrotpark-role": None}) == ()
+
+
+def test_a_server_whose_answer_was_lost_is_found(
+    cloud: HetznerCloud, lose_answers: LoseAnswers, local_cloud: Served
+) -> None:
+    lose_answers("POST", "/servers")
+    with pytest.raises(Transient, match="broke off in the middle of its answer: run it again"):
+        cloud.create(SPEC)
+    assert cloud.create(SPEC).name == "gpu-1"
+    assert len(local_cloud.backend.machines) == 1
 
 
 def test_offers_have_a_price(cloud: HetznerCloud) -> None:
@@ -223,10 +233,42 @@ def test_each_error_code_has_its_type_and_one_line_of_advice(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("status", [500, 502, 503])
-def test_a_proxy_s_error_page_is_a_passing_trouble(scripted: Callable[[Script], Cloud], status: int) -> None:
+@pytest.mark.parametrize("status", [200, 500, 502, 503])
+def test_a_proxy_s_page_is_a_passing_trouble(scripted: Callable[[Script], Cloud], status: int) -> None:
     with pytest.raises(Transient):
         scripted(lambda _method, _path: (status, "<html>")).servers({})
+
+
+@pytest.mark.parametrize("body", ["{}", "[]", "null", '{"servers": 1}', '{"servers": [{}], "meta": null}'])
+def test_an_answer_of_something_else_is_a_passing_trouble(scripted: Callable[[Script], Cloud], body: str) -> None:
+    with pytest.raises(Transient, match=r"the answer of http://.* is none of this API .*check the endpoint") as caught:
+        scripted(lambda _method, _path: (200, body)).servers({})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("resource_unavailable", OutOfCapacity), ("action_failed", Transient), ("new", Transient)]
+)
+def test_work_that_fails_has_its_type_and_the_server_goes(
+    scripted: Callable[[Script], Cloud], code: str, kind: type[CloudError]
+) -> None:
+    calls: list[str] = []
+    failed = {"id": 1, "command": "create_server", "status": "error", "error": {"code": code, "message": "two\nlines"}}
+
+    def script(method: str, path: str) -> Answer:
+        calls.append(f"{method} {path}")
+        if path.startswith("actions"):
+            return 200, json.dumps({"action": failed})
+        if method == "POST":
+            return 201, json.dumps(
+                {"server": {"id": 7, "name": "gpu-1"}, "action": failed, "next_actions": [], "root_password": None}
+            )
+        return error(404, "not_found")
+
+    with pytest.raises(CloudError, match=f"two lines \\({code}\\)") as caught:
+        scripted(script).create(SPEC)
+    assert type(caught.value) is kind
+    assert calls == ["POST servers", "GET actions/1", "DELETE servers/7"]
 
 
 def test_a_locked_server_is_waited_for(scripted: Callable[[Script], Cloud]) -> None:
