@@ -14,7 +14,7 @@ from pathlib import Path
 def answers(port: str) -> bool:
     """Tell whether the model on this port is healthy."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):  # noqa: S310 - our own port
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
             return True
     except OSError:
         return False
