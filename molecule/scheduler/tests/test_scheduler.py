@@ -1,0 +1,72 @@
+"""The scheduler as people, its timer and the GPU hosts meet it; its cloud is empty."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from testinfra.host import Host
+
+SERVICE, TIMER = "parrotpark-keep.service", "parrotpark-keep.timer"
+GPU_PROJECT = "/etc/parrotpark/credentials/gpu_token"
+
+
+@pytest.fixture
+def awake(host: Host) -> Iterator[None]:
+    host.run_test("echo awake > /srv/wish")
+    yield
+    host.run_test("echo asleep > /srv/wish")
+
+
+@pytest.fixture
+def wrong_token(host: Host) -> Iterator[None]:
+    host.run_test("cp --preserve %s /root/token && echo an-expired-one > %s", GPU_PROJECT, GPU_PROJECT)
+    yield
+    host.run_test("mv /root/token %s", GPU_PROJECT)
+
+
+def last_words(host: Host) -> str:
+    return str(host.check_output("journalctl --unit=%s --invocation=0 --no-pager --output=cat", SERVICE))
+
+
+def test_the_timer_runs_now_and_at_boot(host: Host) -> None:
+    timer = host.service(TIMER)
+    assert timer.is_running
+    assert timer.is_enabled
+
+
+def test_it_keeps_the_wish(host: Host) -> None:
+    assert host.run("systemctl start %s", SERVICE).rc == 0
+    assert host.check_output("systemctl --failed --no-legend") == ""
+
+
+def test_the_folder_of_the_leases_is_there_for_everybody_to_read(host: Host) -> None:
+    host.run_test("systemctl start %s", SERVICE)
+    host.check_output("runuser --user=nobody -- ls /run/parrotpark/leases")
+
+
+def test_status_tells_wish_and_image(host: Host) -> None:
+    said = json.loads(host.check_output("parrotpark status --json"))
+    assert (said["wish"], said["image_current"]) == ("asleep", False)
+    assert [slot["slot"] for slot in said["slots"]] == ["gpu-1"]
+
+
+@pytest.mark.usefixtures("awake")
+def test_without_an_image_it_says_what_to_do(host: Host) -> None:
+    assert host.run("systemctl start %s", SERVICE).rc == 1
+    assert "make wake" in last_words(host)
+
+
+@pytest.mark.usefixtures("wrong_token")
+def test_a_refused_token_is_named(host: Host) -> None:
+    assert host.run("systemctl start %s", SERVICE).rc == 1
+    assert GPU_PROJECT in last_words(host)
+
+
+def test_secrets_are_roots_alone(host: Host) -> None:
+    for path in (GPU_PROJECT, "/etc/parrotpark/slots.json"):
+        assert (host.file(path).user, host.file(path).mode) == ("root", 0o600)
+    assert host.run("journalctl --no-pager | grep --quiet -- '[-]of-the-test'").rc == 1
+
+
+def test_unit_is_sandboxed(host: Host) -> None:
+    assert host.run(f"systemd-analyze security --threshold=35 {SERVICE}").rc == 0
