@@ -85,7 +85,7 @@ def load(path: Path) -> Fleet:
         ssh_keys=top.names("ssh_keys"),
         firewalls=top.names("firewalls"),
         fingerprint=top.text("fingerprint", _is_fingerprint, f"{FINGERPRINT_LENGTH} hexadecimal digits"),
-        labels=top.labels("labels"),
+        labels=top.texts_by_name("labels"),
         maker=top.text("maker", _is_label, f"a label: at most {MAX_LENGTH} letters, digits, '-', '_' or '.'"),
         lease_seconds=top.number("lease_seconds", 180, 86400, 900),
         drain_seconds=top.number("drain_seconds", 0, 3600, 60),
@@ -149,7 +149,7 @@ class _Settings(Reader):
             reader.end()
         return made
 
-    def labels(self, key: str) -> Mapping[str, str]:
+    def texts_by_name(self, key: str) -> Mapping[str, str]:
         values = self._take(key)
         if values is None:
             return {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from parrotpark import golden
 from parrotpark import lease as label
 from parrotpark.cloud import OFF, Image, Leftover, Server
 from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, Remove, Renew, Sweep
@@ -14,7 +15,6 @@ from parrotpark.fleet.wish import Wish
 from parrotpark.gpu_server import ROLE
 from parrotpark.lease import Lease, LeaseError, State
 
-IMAGE_ROLE = "gpu-image"
 LONGEST_LEASE = 24 * 3600  # seconds; a server that bakes for longer than a day is a lost one
 
 
@@ -42,11 +42,6 @@ class Host:
         return self.lease.state is State.SERVING and self.ready
 
 
-def current_image(fleet: Fleet, images: Iterable[Image]) -> Image | None:
-    """Return the newest image with the wanted fingerprint."""
-    return next((image for image in images if image.labels.get(label.FINGERPRINT) == fleet.fingerprint), None)
-
-
 def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     """Say what brings the fleet nearer to the wish, in the order in which it shall be done.
 
@@ -67,7 +62,7 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
         (host for host in hosts if host not in off), key=lambda host: (not host.serves(), fleet.slots.index(host.slot))
     )
     wanted, surplus = order[:number], order[number:]
-    image = current_image(fleet, seen.images)
+    image = golden.current(seen.images, fleet.fingerprint)
     stale = _replaceable(fleet, wanted, number) if image else []
     kept = [host for host in wanted if host not in stale]
     return (
@@ -191,6 +186,8 @@ def _free(fleet: Fleet, seen: Seen, kept: Sequence[Host]) -> list[FleetSlot]:
 def _creations(fleet: Fleet, seen: Seen, slots: Sequence[FleetSlot], image: Image | None) -> list[Action]:
     if image:
         return [Create(slot, image) for slot in slots]
-    why = "there is none yet" if not seen.images else f"the {len(seen.images)} there have other fingerprints"
-    reason = f"no golden image has the fingerprint {fleet.fingerprint} ({why}): run make wake where the playbooks are"
+    why = (
+        f"the newest carries {seen.images[0].labels.get(label.FINGERPRINT)}" if seen.images else "there is none at all"
+    )
+    reason = f"no golden image carries the fingerprint {fleet.fingerprint}, {why}: run make wake on the control machine"
     return [Lack(slot, reason) for slot in slots]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from parrotpark import golden
 from parrotpark import lease as label
 from parrotpark.cloud import Cloud, Server
 from parrotpark.cloud.errors import AuthFailed, CloudError
@@ -64,7 +65,7 @@ class Keeper:
             CloudError: the cloud cannot be asked.
         """
         servers = tuple(self._cloud.servers({}))
-        images = tuple(self._cloud.images({label.ROLE: decide.IMAGE_ROLE}))
+        images = tuple(golden.find(self._cloud))
         leftovers = tuple(self._cloud.leftovers())
         return Seen(int(self.clock.now()), servers, images, leftovers, self.ready(servers))
 

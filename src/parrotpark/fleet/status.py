@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from parrotpark import lease as label
+from parrotpark import golden
 from parrotpark.fleet import decide
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.decide import Seen
@@ -51,12 +51,12 @@ class Status:
 def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
     """Describe what is seen."""
     hosts = {host.slot.name: host for host in decide.standing(fleet, seen)}
-    current = decide.current_image(fleet, seen.images)
+    current = golden.current(seen.images, fleet.fingerprint) is not None
     in_slots = {host.server.id for host in hosts.values()}
     return Status(
         wish=wish.render(),
-        image=_image(fleet, seen),
-        image_current=current is not None,
+        image=_image(current, seen),
+        image_current=current,
         slots=tuple(
             SlotStatus(
                 slot=slot.name,
@@ -74,9 +74,7 @@ def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
     )
 
 
-def _image(fleet: Fleet, seen: Seen) -> str:
-    if decide.current_image(fleet, seen.images):
+def _image(current: bool, seen: Seen) -> str:
+    if current:
         return "image current"
-    if not seen.images:
-        return "no image yet"
-    return f"image stale: {seen.images[0].labels.get(label.FINGERPRINT, 'none')} is not {fleet.fingerprint}"
+    return "image stale: run make wake on the control machine" if seen.images else "no image yet"

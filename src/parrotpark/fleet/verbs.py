@@ -101,28 +101,53 @@ def fulfil(keeper: Keeper, wish: Wish) -> Report:
     keeper.progress.say(f"the wish is {wish.render()}", verb)
     wished = write_wish(keeper.fleet.wish_file, wish)
     done: list[Action] = []
-    patient_from, told = keeper.clock.now(), ""
+    patience = _Patience(keeper)
     while True:
-        outcome = _step(keeper, wish)
+        patience.check()
+        try:
+            outcome = _step(keeper, wish)
+        except PASSING as error:
+            patience.wait_for(str(error))
+            keeper.clock.sleep(LOOK_AGAIN)
+            continue
         done += outcome.done
+        if any(isinstance(action, MarkServing) for action in outcome.done):
+            patience.renew()
         if not outcome.done:
             missing = _missing(keeper, wish, outcome)
             if missing is None:
                 break
-            if missing != told:
-                keeper.progress.say(missing, "ready")
-                told = missing
-            if keeper.clock.now() - patient_from >= keeper.fleet.ready_seconds:
-                raise NotReached(
-                    f"{missing}, and nothing changed for {keeper.fleet.ready_seconds} s: keep goes on trying"
-                )
+            patience.wait_for(missing)
             _wait(keeper, outcome.seen, for_endpoint=missing == NO_ENDPOINT)
-        elif any(isinstance(action, MarkServing) for action in outcome.done):
-            patient_from = keeper.clock.now()
     report = Report(tuple(done), wished=wished)
     if report.changed:
         keeper.progress.took(verb, keeper.progress.elapsed)
     return report
+
+
+class _Patience:
+    """Tells what is waited for, and how long that is worth while: `ready_seconds`, anew with every host that serves."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._missing = ""
+        self.renew()
+
+    def renew(self) -> None:
+        self._end = self._keeper.clock.now() + self._keeper.fleet.ready_seconds
+
+    def wait_for(self, missing: str) -> None:
+        if missing != self._missing:
+            self._keeper.progress.say(missing, "ready")
+            self._missing = missing
+
+    def check(self) -> None:
+        """Raises `NotReached` when there is none left: before a host that does not serve in time is made anew."""
+        if self._keeper.clock.now() >= self._end:
+            seconds = self._keeper.progress.elapsed
+            raise NotReached(
+                f"given up after {seconds:.0f} s: {self._missing} (the wish stays, and keep goes on trying)"
+            )
 
 
 def _step(keeper: Keeper, wish: Wish) -> Outcome:

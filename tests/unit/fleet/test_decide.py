@@ -1,0 +1,219 @@
+"""From what is wished and what is seen follows what has to happen: every rule by an example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from parrotpark.cloud import OFF, Leftover
+from parrotpark.fleet.actions import Action, Create
+from parrotpark.fleet.decide import Seen, decide, sweep
+from parrotpark.fleet.errors import WrongProject
+from parrotpark.fleet.wish import Wish
+from parrotpark.lease import ROLE, STATE, UNTIL, State
+
+if TYPE_CHECKING:
+    from tests.unit.fleet.conftest import Project
+
+    from parrotpark.fleet.config import Fleet
+
+NOW = 1_800_000_000
+OLD = "b" * 32
+AWAKE = Wish(None)
+type Decided = Callable[..., list[str]]
+
+
+def look(project: Project, *ready: str) -> Seen:
+    return Seen(
+        NOW,
+        tuple(project.servers.values()),
+        tuple(project.images.values()),
+        tuple(project.leftovers.values()),
+        frozenset(ready),
+    )
+
+
+@pytest.fixture
+def decided(fleet: Fleet, project: Project) -> Decided:
+    def run(wish: Wish, *ready: str) -> list[str]:
+        return [str(action) for action in decide(fleet, wish, look(project, *ready))]
+
+    return run
+
+
+def test_nothing_wished_and_nothing_there_is_fine(decided: Decided) -> None:
+    assert decided(Wish(0)) == []
+
+
+def test_the_lowest_free_slots_are_filled_from_the_current_image(
+    fleet: Fleet, project: Project, decided: Decided
+) -> None:
+    project.save()
+    image = project.save()
+    project.save(OLD)
+    assert decide(fleet, Wish(2), look(project)) == (Create(fleet.slots[0], image), Create(fleet.slots[1], image))
+    assert decided(AWAKE) == ["gpu-1: create from the golden image"]
+
+
+def test_without_a_current_image_it_is_said_what_to_do(decided: Decided, project: Project) -> None:
+    lack = "gpu-1: no golden image carries the fingerprint " + "a" * 32
+    assert decided(AWAKE) == [f"{lack}, there is none at all: run make wake on the control machine"]
+    project.save(OLD)
+    assert decided(AWAKE) == [f"{lack}, the newest carries {OLD}: run make wake on the control machine"]
+
+
+def test_a_waking_host_that_answers_serves(decided: Decided, project: Project) -> None:
+    project.add("gpu-1", project.lease(state=State.WAKING))
+    assert decided(AWAKE) == []
+    assert decided(AWAKE, "gpu-1") == ["gpu-1: it serves"]
+
+
+def test_a_waking_host_that_does_not_answer_in_time_is_deleted(decided: Decided, project: Project) -> None:
+    project.save()
+    project.add("gpu-1", project.lease(state=State.WAKING, left=0))
+    assert decided(AWAKE, "gpu-1") == [
+        "gpu-1: delete at once, it did not serve within 900 s",
+        "gpu-1: create from the golden image",
+    ]
+
+
+@pytest.mark.parametrize(("left", "renewed"), [(600, False), (599, True), (1, True), (900, False), (901, True)])
+def test_the_lease_of_a_healthy_host_is_renewed_in_time_and_never_too_long(
+    decided: Decided, project: Project, left: int, renewed: bool
+) -> None:
+    project.add("gpu-1", project.lease(left=left))
+    assert decided(AWAKE, "gpu-1") == (["gpu-1: renew its lease"] if renewed else [])
+
+
+def test_the_lease_of_a_host_that_is_ill_is_not_renewed_but_cut(decided: Decided, project: Project) -> None:
+    server = project.add("gpu-1", project.lease(left=1))
+    assert decided(AWAKE) == []
+    project.servers[server.id] = replace(server, labels=project.lease(left=720 * 3600))
+    assert decided(AWAKE) == ["gpu-1: renew its lease"]
+    project.servers[server.id] = replace(server, labels=project.lease(state=State.WAKING, left=901))
+    assert decided(AWAKE) == ["gpu-1: renew its lease"]
+
+
+def test_a_host_that_was_switched_off_is_replaced(decided: Decided, project: Project) -> None:
+    project.save()
+    project.add("gpu-1", project.lease(), status=OFF)
+    assert decided(AWAKE) == ["gpu-1: delete at once, it is switched off", "gpu-1: create from the golden image"]
+
+
+def test_a_waking_host_may_still_be_off(decided: Decided, project: Project) -> None:
+    project.add("gpu-1", project.lease(state=State.WAKING), status=OFF)
+    assert decided(AWAKE) == []
+
+
+def test_whatever_has_no_valid_lease_is_swept(decided: Decided, project: Project) -> None:
+    project.add("stray", {})
+    project.add("lapsed", project.lease("gpu-2", left=-5))
+    project.add("broken", {**project.lease(), UNTIL: "soon"})
+    project.add("placeless", project.lease("gpu-9"))
+    project.add("long", project.lease("gpu-bake", State.BAKING, left=24 * 3600 + 1))
+    missing = ", ".join(f"parrotpark-{name}" for name in ("role", "slot", "state", "maker", "fingerprint", "until"))
+    assert decided(Wish(0)) == [
+        f"stray: delete at once, no lease: label {missing} is missing",
+        "lapsed: delete at once, its lease ended 5 s ago",
+        "broken: delete at once, label parrotpark-until is 'soon', not epoch seconds",
+        "placeless: delete at once, there is no slot gpu-9",
+        "long: delete at once, its lease ends more than a day from now",
+    ]
+
+
+def test_a_server_that_bakes_is_left_alone_and_its_name_is_taken(decided: Decided, project: Project) -> None:
+    project.save()
+    project.add("gpu-bake", project.lease("gpu-bake", State.BAKING))
+    project.add("gpu-1", project.lease("gpu-1", State.BAKING))
+    assert decided(Wish(0)) == []
+    assert decided(AWAKE) == ["gpu-2: create from the golden image"]
+
+
+def test_leftovers_go(decided: Decided, project: Project) -> None:
+    project.leftovers["7"] = Leftover("address", "7", "192.0.2.9")
+    assert decided(Wish(0)) == ["address 192.0.2.9: delete, no server uses it"]
+
+
+def test_of_two_servers_in_a_slot_the_serving_then_the_older_one_stays(decided: Decided, project: Project) -> None:
+    project.add("first", project.lease(state=State.WAKING))  # its id is 8
+    project.add("second", project.lease())
+    project.add("third", project.lease())  # its id is 10: a text that sorts before 9
+    assert decided(AWAKE, "gpu-1") == [
+        "first: delete at once, gpu-1 has another server already",
+        "third: delete at once, gpu-1 has another server already",
+    ]
+
+
+def test_too_many_are_drained_the_highest_slot_first(decided: Decided, project: Project) -> None:
+    for slot in ("gpu-2", "gpu-3", "gpu-1"):
+        project.add(slot, project.lease(slot))
+    assert decided(AWAKE, "gpu-1", "gpu-2", "gpu-3") == [
+        "gpu-3: drain and delete, it is not wished for",
+        "gpu-2: drain and delete, it is not wished for",
+    ]
+    assert len(decided(Wish(0), "gpu-1", "gpu-2", "gpu-3")) == 3
+
+
+def test_one_that_serves_is_rather_kept_than_one_that_does_not_yet(decided: Decided, project: Project) -> None:
+    project.add("gpu-1", project.lease("gpu-1", State.WAKING))
+    project.add("gpu-2", project.lease("gpu-2"))
+    assert decided(AWAKE, "gpu-2") == ["gpu-1: drain and delete, it is not wished for"]
+
+
+def test_a_host_in_a_higher_slot_is_as_good(decided: Decided, project: Project) -> None:
+    project.save()
+    project.add("gpu-3", project.lease("gpu-3"))
+    assert decided(AWAKE, "gpu-3") == []
+
+
+def test_more_hosts_than_slots_are_never_made(decided: Decided, project: Project) -> None:
+    project.save()
+    assert len(decided(Wish(9))) == 3
+
+
+def test_a_stale_host_serves_on_until_there_is_an_image(decided: Decided, project: Project) -> None:
+    project.add("gpu-1", project.lease(fingerprint=OLD, left=100))
+    assert decided(AWAKE, "gpu-1") == ["gpu-1: renew its lease"]
+    project.save()
+    assert decided(AWAKE, "gpu-1") == [
+        "gpu-1: drain and delete, it is not of the current image",
+        "gpu-1: create from the golden image",
+    ]
+
+
+def test_stale_hosts_that_serve_are_replaced_one_at_a_time(decided: Decided, project: Project) -> None:
+    project.save()
+    project.add("gpu-1", project.lease("gpu-1", fingerprint=OLD))
+    project.add("gpu-2", project.lease("gpu-2", fingerprint=OLD))
+    both = decided(Wish(2), "gpu-1", "gpu-2")
+    assert both == ["gpu-1: drain and delete, it is not of the current image", "gpu-1: create from the golden image"]
+    assert decided(Wish(3), "gpu-1", "gpu-2") == ["gpu-3: create from the golden image"]
+    assert decided(Wish(2), "gpu-2") == both  # the one that serves nobody goes first
+
+
+def test_leases_come_before_anything_that_takes_long(decided: Decided, project: Project) -> None:
+    project.save()
+    project.add("gpu-1", project.lease("gpu-1", left=100))
+    project.add("stray", {})
+    assert [line.split(":")[0] for line in decided(Wish(2), "gpu-1")] == ["gpu-1", "stray", "gpu-2"]
+
+
+def test_the_project_of_the_entry_server_is_not_touched(fleet: Fleet, project: Project) -> None:
+    project.add("entry-server", {ROLE: "entry"})
+    project.add("stray", {})
+    refusal = "opens the project of entry-server, whose role is entry: give the GPU hosts"
+    with pytest.raises(WrongProject, match=refusal):
+        decide(fleet, AWAKE, look(project))
+    with pytest.raises(WrongProject, match=refusal):
+        sweep(fleet, look(project))
+
+
+def test_a_sweep_asks_for_no_wish(fleet: Fleet, project: Project) -> None:
+    project.add("stray", {STATE: "serving"})
+    project.add("gpu-1", project.lease())
+    project.leftovers["7"] = Leftover("volume", "7", "data")
+    swept: tuple[Action, ...] = sweep(fleet, look(project))
+    assert [str(action).split(",")[0] for action in swept] == ["stray: delete at once", "volume data: delete"]
