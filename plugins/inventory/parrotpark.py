@@ -86,6 +86,10 @@ compose:
 """
 
 
+# Playbooks name them while they are empty, too; the last one is filled by the run that bakes.
+GROUPS = ("entry", "gpu", "bake")
+
+
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """Feeds the servers that `parrotpark.inventory` lists into Ansible's inventory."""
 
@@ -97,6 +101,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
+        for group in GROUPS:
+            inventory.add_group(group)
         try:
             servers = self._servers(path, use_cache=cache and self.get_option("cache"))
             for host in hosts(servers, self._ssh_directory(path)):

@@ -70,6 +70,10 @@ def test_hosts_stand_in_groups_by_label(load: Load) -> None:
     assert variables["parrotpark_server"]["slot"] == "gpu-1"
 
 
+def test_groups_that_playbooks_name_are_there_though_empty(load: Load) -> None:
+    assert {"entry", "gpu", "bake"} <= set(load().groups)
+
+
 @pytest.mark.usefixtures("cloud")
 def test_variables_and_groups_can_be_composed(load: Load) -> None:
     inventory = load(
