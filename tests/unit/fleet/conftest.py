@@ -6,10 +6,10 @@ import itertools
 import json
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import settings
@@ -18,6 +18,7 @@ from parrotpark.cloud import OFF, RUNNING, Cloud, Image, Leftover, Offer, Place,
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
 from parrotpark.fleet.config import Fleet, load
 from parrotpark.fleet.drain import Gate
+from parrotpark.fleet.errors import FleetError
 from parrotpark.fleet.history import History
 from parrotpark.fleet.keep import Keeper
 from parrotpark.fleet.progress import Progress
@@ -42,15 +43,14 @@ class Killed(BaseException):
     """Our process ends here: nothing may catch it."""
 
 
-class Fault(StrEnum):
-    """How a call can fail."""
-
-    REFUSED = "refused before anything was done"
-    LOST = "done, but the answer was lost"
-    WRONG = "done, but the answer cannot be understood; a list is not whole"
-    KILLED_BEFORE = "our process was killed before"
-    KILLED_AFTER = "our process was killed after"
-    KILLED_BETWEEN = "our process was killed, and the cloud did only half"
+type Fault = Literal[
+    "refused",  # before anything was done
+    "lost",  # done, but the answer was lost
+    "wrong",  # done, but the answer cannot be understood; a list is not whole
+    "killed before",  # our process was killed before the call
+    "killed after",
+    "killed between",  # our process was killed, and the cloud did only half
+]
 
 
 class SimulatedClock:
@@ -75,6 +75,7 @@ class Project:
     user_data: dict[str, str] = field(default_factory=dict)  # by server
     refusals: dict[Place, CloudError] = field(default_factory=dict)
     boots_in: float = 30  # seconds from creation until the models answer
+    heard: dict[str, int] = field(default_factory=dict)  # by server, the latest end of its lease that it heard of
     ids: Iterable[int] = field(default_factory=lambda: itertools.count(8))  # soon with two digits
 
     def id(self) -> str:
@@ -126,6 +127,16 @@ class Project:
         server = self.named(name)
         self.servers[server.id] = replace(server, status=status)
 
+    def deadman(self, told: Mapping[str, int]) -> None:
+        """Let every host ask for the end of its lease, and switch itself off when that is over."""
+        for server in self.servers.values():
+            if data := self.user_data.get(server.id):
+                (file,) = json.loads(data.removeprefix("#cloud-config\n"))["write_files"]
+                first = json.loads(file["content"])["lease"]["until"]
+                self.heard[server.id] = max(first, self.heard.get(server.id, 0), told.get(server.name, 0))
+                if self.clock.now() > self.heard[server.id]:
+                    self.switch(server.name, OFF)
+
     def named(self, name: str) -> Server:
         return next(server for server in self.servers.values() if server.name == name)
 
@@ -143,19 +154,19 @@ class SimulatedCloud:
     def _call[T](self, name: str, act: Callable[[], T], half: Callable[[], object] = lambda: None) -> T:
         self.calls.append(name)
         fault = self.fault(name)
-        if fault is Fault.REFUSED:
+        if fault == "refused":
             raise Transient(f"{name}: refused: run it again")
-        if fault is Fault.KILLED_BEFORE:
+        if fault == "killed before":
             raise Killed(name)
-        if fault is Fault.KILLED_BETWEEN:
+        if fault == "killed between":
             half()
             raise Killed(name)
         answer = act()
-        if fault is Fault.LOST:
+        if fault == "lost":
             raise Transient(f"{name}: no answer: run it again")
-        if fault is Fault.KILLED_AFTER:
+        if fault == "killed after":
             raise Killed(name)
-        if fault is Fault.WRONG:
+        if fault == "wrong":
             if isinstance(answer, tuple):
                 return answer[1:]  # type: ignore[return-value]  # a tuple is all that lists return
             raise InvalidRequest(f"{name}: the answer is nonsense")
@@ -295,6 +306,16 @@ class Controller:
             for server in self.project.servers.values()
         )
 
+    def attempt(self, verb: Callable[[Keeper], object], faults: Mapping[int, Fault]) -> int:
+        """Run the verb with faults at the calls of these numbers; return how many calls it got to make."""
+        numbers = itertools.count()
+        self.cloud.fault = lambda _: faults.get(next(numbers))
+        before = len(self.cloud.calls)
+        with suppress(Killed, CloudError, FleetError):
+            verb(self.keeper)
+        self.cloud.fault = lambda _: None
+        return len(self.cloud.calls) - before
+
     def wish(self, text: str) -> None:
         write_wish(self.fleet.wish_file, Wish.parse(text))
 
@@ -349,6 +370,28 @@ def config(folder: Path, **changes: Any) -> Path:
     return path
 
 
+type World = Callable[[int], tuple[Project, list[Controller]]]
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Make a project, and so many controllers of it."""
+
+    def make(number: int) -> tuple[Project, list[Controller]]:
+        project = Project(SimulatedClock())
+        folders = [tmp_path_factory.mktemp("controller") for _ in range(number)]
+        fleets = [load(config(folder, maker=f"controller-{index}")) for index, folder in enumerate(folders)]
+        return project, [Controller(fleet, project) for fleet in fleets]
+
+    return make
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> Callable[..., Path]:
+    """Return what writes a configuration with these changes; `...` leaves a value out."""
+    return lambda **changes: config(tmp_path, **changes)
+
+
 @pytest.fixture
 def fleet(tmp_path: Path) -> Fleet:
     return load(config(tmp_path))
@@ -362,6 +405,3 @@ def project() -> Project:
 @pytest.fixture
 def controller(fleet: Fleet, project: Project) -> Controller:
     return Controller(fleet, project)
-
-
-__all__ = ["OFF", "RUNNING"]
