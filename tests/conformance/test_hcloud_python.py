@@ -15,6 +15,7 @@ from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 from hcloud.volumes import Volume
 
+from localcloud import scarcity
 from localcloud.testing import PUBLIC_KEY, Served, serving
 
 FALKENSTEIN = Location(name="fsn1")
@@ -161,6 +162,16 @@ def test_refusals_reach_the_client(client: Client) -> None:
     with pytest.raises(APIException) as unknown:
         Client("wrong" * 12, client._client._endpoint).servers.get_all()
     assert unknown.value.code == "unauthorized"
+
+
+def test_scarcity_reaches_the_client(client: Client, tmp_path: Path) -> None:
+    scarce = scarcity.Scarcity().with_offer("cx23", "fsn1", sold_out=True)
+    for wanted, code in ((scarce, "resource_unavailable"), (scarce.with_limit("entry", 0), "resource_limit_exceeded")):
+        scarcity.write(tmp_path, wanted)
+        with pytest.raises(APIException) as refused:
+            create(client, "gpu-1")
+        assert refused.value.code == code
+    assert client.servers.get_all() == []
 
 
 def test_what_is_offered(client: Client) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from localcloud import paths
 from localcloud.machine import volumes
 from localcloud.machine.network import host_end, namespace
 from localcloud.testing_machines import ANYWHERE, BOOT_SECONDS, PREFIX, Boot, Machine, host_reaches, settle
+
+OUTSIDE = "198.51.100"  # a network of nobody's (RFC 5737)
 
 
 def test_user_data_ran(one: Machine) -> None:
@@ -63,6 +68,45 @@ def test_a_machine_cannot_ask_in_another_s_name(one: Machine, two: Machine) -> N
 
 def test_the_registry_answers_machines(two: Machine) -> None:
     assert two.run(f"curl -sf http://{paths.GATEWAY}:{paths.REGISTRY_PORT}/v2/") == "{}"
+
+
+def test_the_api_answers_machines_that_have_a_token(two: Machine) -> None:
+    api = f"http://{paths.GATEWAY}:{paths.API_PORT}/v1/servers"
+    right = (paths.TOKENS / "test").read_text()
+    for token, status in ((right, "200"), ("wrong", "401")):
+        assert two.run(f"curl -s -o /dev/null -w '%{{http_code}}' -H 'Authorization: Bearer {token}' {api}") == status
+
+
+@pytest.fixture
+def outsider() -> Iterator[list[str]]:
+    """How to run a program on another host of the network that this host is in."""
+    name = f"{PREFIX}outsider"
+    batch = (
+        f"link set lo up\naddress add {OUTSIDE}.2/30 dev eth0\nlink set eth0 up\nroute add default via {OUTSIDE}.1\n"
+    )
+    for command in (
+        f"ip netns add {name}",
+        f"ip link add outside0 type veth peer name eth0 netns {name}",
+        f"ip address add {OUTSIDE}.1/30 dev outside0",
+        "ip link set outside0 up",
+    ):
+        subprocess.run(command.split(), check=True)
+    subprocess.run(["ip", "-n", name, "-batch", "-"], input=batch, text=True, check=True)
+    yield ["ip", "netns", "exec", name]
+    subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def test_from_outside_nobody_reaches_the_api_or_a_machine(outsider: list[str], two: Machine) -> None:
+    def answers(ip: str, port: int) -> bool:
+        probe = [*outsider, "timeout", "2", "bash", "-c", f"</dev/tcp/{ip}/{port}"]
+        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
+    with socket.create_server((f"{OUTSIDE}.1", 0)) as host:
+        assert answers(f"{OUTSIDE}.1", host.getsockname()[1])
+    assert host_reaches(str(paths.GATEWAY), paths.API_PORT)
+    assert not answers(str(paths.GATEWAY), paths.API_PORT)
+    assert host_reaches(two.ip, 22)
+    assert not answers(two.ip, 22)
 
 
 def test_a_firewall_filters_and_goes_away_again(local_cloud: Client, one: Machine, two: Machine) -> None:
@@ -141,15 +185,24 @@ def test_power_off_from_inside_is_seen_and_power_on_boots(two: Machine) -> None:
     assert two.await_boot() != before
 
 
-def test_a_server_from_a_snapshot_has_its_files_and_is_another_machine(boot: Boot, one: Machine) -> None:
-    one.run("mkdir -p /opt/deep && echo baked > /opt/deep/file && rm -f /usr/bin/nano && sync")
-    answer = one.server.create_image(f"{PREFIX}image", type="snapshot")
+@pytest.mark.parametrize("power", ["running", "off"])
+def test_a_server_from_a_snapshot_has_its_files_and_is_another_machine(boot: Boot, one: Machine, power: str) -> None:
+    one.run(f"mkdir -p /opt/deep && echo {power} > /opt/deep/file && rm -f /usr/bin/nano && sync")
+    if power == "off":
+        settle(one.server.shutdown())
+    answer = one.server.create_image(f"{PREFIX}image", type="snapshot", labels={"power": power})
     settle(answer.action)
-    three = boot("three", "runcmd: [touch /root/second]\n", image=str(answer.image.id))
-    assert three.run("cat /opt/deep/file; ls /root/second; hostname") == f"baked\n/root/second\n{PREFIX}three"
-    assert three.try_run("test -e /usr/bin/nano").returncode != 0
+    if power == "off":
+        settle(one.server.power_on())
+        one.await_boot()
+    three = boot(f"from-{power}", "runcmd: [touch /root/second]\n", image=str(answer.image.id))
+    assert three.run("cat /opt/deep/file; ls /root/second; hostname") == f"{power}\n/root/second\n{PREFIX}from-{power}"
+    one.run("echo later > /opt/deep/file")
+    for machine in (one, three):
+        assert machine.try_run("test -e /usr/bin/nano").returncode != 0
     answer.image.delete()
-    assert three.run("cat /opt/deep/file") == "baked"
+    assert three.run("cat /opt/deep/file") == power
+    assert one.run("cat /opt/deep/file; cat /root/told") == "later\ntold"
 
 
 def test_rebuild_brings_the_image_back_and_keeps_the_address(two: Machine) -> None:
