@@ -17,6 +17,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "state_dir": {"type": "path", "required": True},
     "slots": {"type": "int", "required": True},
     "entry_names": {"type": "list", "elements": "str", "default": ["entry"]},
+    "bake_names": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -62,7 +63,12 @@ class ActionModule(ActionBase):
             filled = fill_gaps(existing, slot_names)
             if filled.made and not check:
                 store.write(path, filled.values, cipher)
-            keys = ssh_folder.host_keys(filled.values, entry_names=params["entry_names"], slot_names=slot_names)
+            keys = ssh_folder.host_keys(
+                filled.values,
+                entry_names=params["entry_names"],
+                bake_names=params["bake_names"],
+                slot_names=slot_names,
+            )
             files = ssh_folder.update(state_dir / "ssh", filled.values, keys, check=check)
         except SecretsError as error:
             return {"failed": True, "msg": str(error)}

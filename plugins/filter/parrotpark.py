@@ -34,9 +34,19 @@ def slot_list(count: int, network: str, first: int = 11) -> list[dict[str, str]]
     return [asdict(slot) for slot in slots(int(count), network, first)]
 
 
-def document(slot: Mapping[str, str], **values: Any) -> dict[str, object]:
-    """Build the slot document of one of `parrotpark_slots`; `parrotpark.slots.slot_document` says from which values."""
-    return slot_document(Slot(**slot), **values)
+def slot_documents(
+    slots: Sequence[Mapping[str, str]], keys: Mapping[str, Mapping[str, str]], **values: Any
+) -> list[dict[str, object]]:
+    """Build the slots' documents; `keys` are their secrets by name, `parrotpark.slots.slot_document` knows the rest."""
+    return [
+        slot_document(
+            Slot(**slot),
+            wireguard_private_key=keys[slot["name"]]["wireguard_private_key"],
+            ssh_host_key=keys[slot["name"]]["ssh_host_private_key"],
+            **values,
+        )
+        for slot in slots
+    ]
 
 
 def fingerprint_of(paths: Sequence[str], root: str, values: Mapping[str, object]) -> dict[str, object]:
@@ -63,7 +73,7 @@ class FilterModule:
         return {
             "parrotpark_slots": _one_line_errors(slot_list),
             "parrotpark_slot_peers": _one_line_errors(slot_peers),
-            "parrotpark_slot_document": _one_line_errors(document),
+            "parrotpark_slot_documents": _one_line_errors(slot_documents),
             "parrotpark_fingerprint": _one_line_errors(fingerprint_of),
             "parrotpark_model_source": _one_line_errors(models.source),
             "parrotpark_model_name": _one_line_errors(models.served_name),

@@ -35,6 +35,11 @@ options:
     type: list
     elements: str
     default: [entry]
+  bake_names:
+    description: Names under which C(ssh) knows the server that a golden image is baked on.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -43,6 +48,7 @@ EXAMPLES = r"""
     state_dir: /var/lib/parrotpark/local
     slots: 1
     entry_names: [entry, 192.0.2.10]
+    bake_names: [gpu-bake]
 """
 
 RETURN = r"""

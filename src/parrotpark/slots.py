@@ -50,13 +50,12 @@ def slot_document(
     allowed_ips: list[str],
     ssh_host_key: str,
     vllm_api_key: str,
-    lease_until: int,
     listen_port: int = LISTEN_PORT,
     keepalive: int = KEEPALIVE,
 ) -> dict[str, object]:
-    """Build what `parrotpark-join` reads: the whole identity of the GPU host in `slot`, secrets included.
+    """Build what `parrotpark-join` reads: the identity of whatever host steps into `slot`, secrets included.
 
-    `network` gives the overlay address its prefix; `lease_until` is epoch seconds.
+    `network` gives the overlay address its prefix. The lease is the host's own: who makes the host adds it.
     """
     prefix = ipaddress.ip_network(network).prefixlen
     return {
@@ -75,5 +74,4 @@ def slot_document(
         },
         "ssh_host_ed25519_key": ssh_host_key,
         "credentials": {"vllm_api_key": vllm_api_key},
-        "lease": {"until": lease_until},
     }

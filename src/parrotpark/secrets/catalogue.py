@@ -67,7 +67,7 @@ SECRETS: tuple[Secret, ...] = (
     KeyPair("deploy_ssh", "Ansible's login on all servers", SshAlgorithm()),
     KeyPair("entry_ssh_host", "the entry server's SSH host key", SshAlgorithm()),
     KeyPair("entry_wireguard", "the entry server's end of the overlay", WireguardAlgorithm()),
-    KeyPair("bake_ssh_host", "SSH host key of every GPU host until it joins", SshAlgorithm()),
+    KeyPair("bake_ssh_host", "SSH host key of the server that a golden image is baked on", SshAlgorithm()),
 )
 
 SLOT_SECRETS: tuple[Secret, ...] = (

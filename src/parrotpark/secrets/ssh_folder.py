@@ -15,31 +15,32 @@ KNOWN_HOSTS = "known_hosts"
 
 
 def host_keys(
-    values: Mapping[str, object], *, entry_names: Sequence[str], slot_names: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
-    """Say which public host keys each name (an address or a HostKeyAlias) may show.
-
-    A slot shows the bake key until its GPU host joins, and its own from then on.
-    """
-    entry = str(values[f"{PREFIX}entry_ssh_host_public_key"])
-    bake = str(values[f"{PREFIX}bake_ssh_host_public_key"])
+    values: Mapping[str, object],
+    *,
+    entry_names: Sequence[str],
+    bake_names: Sequence[str],
+    slot_names: Sequence[str],
+) -> dict[str, str]:
+    """Say which public host key each name (an address or a HostKeyAlias) shows."""
     slots = cast("Mapping[str, Mapping[str, str]]", values[PREFIX + SLOTS])
-    return dict.fromkeys(entry_names, (entry,)) | {
-        name: (bake, slots[name]["ssh_host_public_key"]) for name in slot_names
-    }
+    return (
+        dict.fromkeys(entry_names, str(values[f"{PREFIX}entry_ssh_host_public_key"]))
+        | dict.fromkeys(bake_names, str(values[f"{PREFIX}bake_ssh_host_public_key"]))
+        | {name: slots[name]["ssh_host_public_key"] for name in slot_names}
+    )
 
 
-def known_hosts(current: str, keys: Mapping[str, Sequence[str]]) -> str:
+def known_hosts(current: str, keys: Mapping[str, str]) -> str:
     """Return the file with these names' lines replaced; lines of other hosts stay.
 
     Sorted, so that it is the same whatever names were given last.
     """
     others = [line for line in current.splitlines() if line.split(" ", 1)[0] not in keys]
-    ours = [f"{name} {key}" for name, known in keys.items() for key in known]
+    ours = [f"{name} {key}" for name, key in keys.items()]
     return "".join(f"{line}\n" for line in sorted([*others, *ours]))
 
 
-def update(folder: Path, values: Mapping[str, object], keys: Mapping[str, Sequence[str]], *, check: bool) -> list[str]:
+def update(folder: Path, values: Mapping[str, object], keys: Mapping[str, str], *, check: bool) -> list[str]:
     """Write what differs (with `check`, only say so) and return the names of those files.
 
     Raises:

@@ -40,8 +40,8 @@ def document(**changes: Any) -> dict[str, Any]:
             allowed_ips=["10.78.0.1/32"],
             ssh_host_key=SSH_KEY,
             vllm_api_key="topsecret",
-            lease_until=NOW + 3600,
         ),
+        "lease": {"until": NOW + 3600},
         **changes,
     }
 
@@ -216,11 +216,10 @@ def test_every_document_that_we_build_is_read_back_as_it_was_meant(
         allowed_ips=["10.78.0.1/32"],
         ssh_host_key=SSH_KEY,
         vllm_api_key=api_key,
-        lease_until=until,
         listen_port=port,
         keepalive=keepalive,
     )
-    assert parse_document(json.dumps(built), NOW) == join.Document(
+    assert parse_document(json.dumps(built | {"lease": {"until": until}}), NOW) == join.Document(
         hostname=slot.name,
         wireguard_private_key=private_key,
         wireguard_address=f"{slot.address}/24",

@@ -198,8 +198,8 @@ def test_a_folder_in_the_way_is_said_in_one_line(tmp_path: Path) -> None:
 # ---- What ssh needs ---------------------------------------------------------------------------------------------
 
 
-def keys_of(slots: list[str]) -> dict[str, tuple[str, ...]]:
-    return ssh_folder.host_keys(FULL, entry_names=["entry", "192.0.2.1"], slot_names=slots)
+def keys_of(slots: list[str]) -> dict[str, str]:
+    return ssh_folder.host_keys(FULL, entry_names=["entry", "192.0.2.1"], bake_names=["gpu-bake"], slot_names=slots)
 
 
 def test_the_folder_is_written_once(tmp_path: Path) -> None:
@@ -226,15 +226,15 @@ def test_ssh_finds_every_host_by_address_and_alias(tmp_path: Path) -> None:
 
     assert known("entry") == known("192.0.2.1") == {FULL["vault_entry_ssh_host_public_key"]}
     slot = FULL["vault_slots"]["gpu-1"]["ssh_host_public_key"]  # type: ignore[index]
-    assert known("gpu-1") == {FULL["vault_bake_ssh_host_public_key"], slot}
+    assert known("gpu-1") == {slot}
+    assert known("gpu-bake") == {FULL["vault_bake_ssh_host_public_key"]}
 
 
 def test_known_hosts_is_the_same_whatever_names_were_given_last() -> None:
-    everything = ssh_folder.known_hosts("", {"entry": ["key e"], "192.0.2.1": ["key e"], "gpu-1": ["key b", "key s"]})
-    assert ssh_folder.known_hosts(everything, {"entry": ["key e"]}) == everything
-    assert ssh_folder.known_hosts(everything, {"entry": ["key new"]}).splitlines() == [
+    everything = ssh_folder.known_hosts("", {"entry": "key e", "192.0.2.1": "key e", "gpu-1": "key s"})
+    assert ssh_folder.known_hosts(everything, {"entry": "key e"}) == everything
+    assert ssh_folder.known_hosts(everything, {"entry": "key new"}).splitlines() == [
         "192.0.2.1 key e",
         "entry key new",
-        "gpu-1 key b",
         "gpu-1 key s",
     ]

@@ -30,15 +30,16 @@ def test_slot_peers() -> None:
     ]
 
 
-def test_slot_document() -> None:
-    document = evaluate(
-        "(1 | parrotpark_slots(network) | first) | parrotpark_slot_document(network=network, "
-        "wireguard_private_key='k', peer_public_key='p', peer_endpoint='192.0.2.1:51820', "
-        "allowed_ips=['10.78.0.1/32'], ssh_host_key='s', vllm_api_key='v', lease_until=5)",
+def test_slot_documents() -> None:
+    (document,) = evaluate(
+        "1 | parrotpark_slots(network) | parrotpark_slot_documents(keys, network=network, peer_public_key='p', "
+        "peer_endpoint='192.0.2.1:51820', allowed_ips=['10.78.0.1/32'], vllm_api_key='v')",
         network="10.78.0.0/24",
+        keys={"gpu-1": {"wireguard_private_key": "k", "ssh_host_private_key": "s"}, "gpu-9": {}},
     )
     assert document["wireguard"]["address"] == "10.78.0.11/24"
-    assert document["lease"] == {"until": 5}
+    assert document["wireguard"]["private_key"] == "k"
+    assert document["ssh_host_ed25519_key"] == "s"
 
 
 def test_fingerprint_sees_templated_values(tmp_path: Path) -> None:

@@ -71,9 +71,9 @@ def test_another_slot_gets_keys_and_the_first_keeps_its_own(
 
 
 def test_the_entry_server_is_known_by_its_names(run_action: Run, arguments: dict[str, Any]) -> None:
-    run_action(NAME, {**arguments, "entry_names": ["entry", "192.0.2.1"]})
+    run_action(NAME, {**arguments, "entry_names": ["entry", "192.0.2.1"], "bake_names": ["gpu-bake"]})
     known = (Path(arguments["state_dir"]) / "ssh/known_hosts").read_text()
-    assert [line.split()[0] for line in known.splitlines()] == ["192.0.2.1", "entry", "gpu-1", "gpu-1"]
+    assert [line.split()[0] for line in known.splitlines()] == ["192.0.2.1", "entry", "gpu-1", "gpu-bake"]
     assert not run_action(NAME, arguments)["changed"]
 
 
