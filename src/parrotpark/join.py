@@ -30,6 +30,7 @@ from typing import Protocol
 WIREGUARD_UNIT = "wg-quick@wg0.service"
 SSH_UNIT = "ssh.service"
 MODELS_UNIT = "parrotpark-models.target"
+LEASE = "/etc/parrotpark/credentials/lease_until"
 OPENSSH_BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
 OPENSSH_END = "-----END OPENSSH PRIVATE KEY-----"
 
@@ -111,8 +112,14 @@ class Reader:
         self._problems.extend(f"{self._full(key)} is unknown" for key in sorted(self._values.keys() - self._known))
 
 
-def parse_document(text: str, now: float) -> Document:
-    """Read and judge a slot document; `now` is epoch seconds.
+def parse_document(text: str, now: float, joined_until: int | None = None) -> Document:
+    """Read and judge a slot document.
+
+    Args:
+        text: the document.
+        now: epoch seconds.
+        joined_until: the end of the lease under which this host joined before. The same document is good for ever: it
+            is read again at every boot, long after its lease has been renewed elsewhere.
 
     Raises:
         DocumentError: with every problem found.
@@ -148,7 +155,7 @@ def parse_document(text: str, now: float) -> Document:
         reader.end()
     if slot and hostname and slot != hostname:
         problems.append(f"hostname {hostname!r} must be the slot's name {slot!r}")
-    if not problems and document.lease_until <= now:
+    if not problems and document.lease_until <= now and document.lease_until != joined_until:
         problems.append(f"lease.until is over since {now - document.lease_until:.0f} s: ask for a new lease")
     if problems:
         raise DocumentError(problems)
@@ -243,7 +250,7 @@ def files(document: Document) -> tuple[File, ...]:
     """List all files that carry the slot's identity; the models' gate is written last."""
     return (
         File("/etc/hostname", f"{document.hostname}\n", mode=0o644),
-        File("/etc/parrotpark/credentials/lease_until", f"{document.lease_until}\n"),
+        File(LEASE, f"{document.lease_until}\n"),
         File("/etc/ssh/ssh_host_ed25519_key", document.ssh_host_key, SSH_UNIT),
         File("/etc/ssh/ssh_host_ed25519_key.pub", f"{document.ssh_host_public_key}\n", SSH_UNIT, 0o644),
         File("/etc/wireguard/wg0.conf", wireguard_configuration(document), WIREGUARD_UNIT),
@@ -387,6 +394,14 @@ _PLANS: Mapping[str, Callable[[str, Host, bool], tuple[str, ...]]] = {
 }
 
 
+def joined_until(path: Path) -> int | None:
+    """Return the end of the lease under which this host joined, None for one that has not."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def _differs(root: Path, file: File) -> bool:
     path = root / file.path.lstrip("/")
     try:
@@ -424,7 +439,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         text = options.document.read_text(encoding="utf-8") if options.document else sys.stdin.read()
-        changes = join(parse_document(text, time.time()), Machine(), check=options.check)
+        document = parse_document(text, time.time(), joined_until(Path(LEASE)))
+        changes = join(document, Machine(), check=options.check)
     except DocumentError as error:
         for problem in error.problems:
             print(f"parrotpark-join: {problem}", file=sys.stderr)

@@ -348,6 +348,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: FakeHost) -> 
     """Lets `main` act on a folder and a fake host instead of this machine."""
     real = join.join
     monkeypatch.setattr(join, "Machine", lambda: host)
+    joined_until = join.joined_until
+    monkeypatch.setattr(join, "joined_until", lambda path: joined_until(tmp_path / path.relative_to("/")))
     monkeypatch.setattr(join, "join", lambda doc, on, *, check: real(doc, on, root=tmp_path, check=check))
     return host
 
@@ -373,6 +375,18 @@ def test_the_command_prints_one_line_of_json(
     assert check == first
     assert first["changed"] is True
     assert second == {"changed": False, "changes": []}
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_host_that_boots_again_keeps_its_slot_though_its_first_lease_is_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = living_document()
+    assert run(monkeypatch, text) == 0
+    monkeypatch.setattr(time, "time", lambda: NOW * 2.0)
+    assert run(monkeypatch, text) == 0
+    (tmp_path / "etc/parrotpark/credentials/lease_until").write_text("soon")
+    assert run(monkeypatch, text) == 2
 
 
 @pytest.mark.usefixtures("machine")
