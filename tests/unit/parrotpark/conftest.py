@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -18,8 +19,6 @@ from localcloud.testing import TOKENS, Served, serving
 from parrotpark.cloud import OFF, RUNNING, Cloud, Credential, Image, Leftover, Offer, Place, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest
 from parrotpark.cloud.hetzner import HetznerCloud
-
-type LoseAnswers = Callable[[str, str], None]
 
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None)
@@ -144,8 +143,9 @@ def credential() -> Credential:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets hcloud-python repeat calls without waiting."""
-    monkeypatch.setattr("hcloud._client.time.sleep", lambda _: None)
+    """Lets hcloud-python ask again soon: machines in memory are quick."""
+    sleep = time.sleep
+    monkeypatch.setattr("hcloud._client.time.sleep", lambda seconds: sleep(min(seconds, 0.01)))
 
 
 @pytest.fixture
@@ -154,18 +154,45 @@ def hetzner(local_cloud: Served, credential: Credential) -> HetznerCloud:
     return HetznerCloud(credential, local_cloud.endpoint, sleep=lambda _: None)
 
 
-@pytest.fixture
-def lose_answers(monkeypatch: pytest.MonkeyPatch) -> LoseAnswers:
-    """Lets the next call of a method and path's end be carried out, and its answer be lost."""
-    request = requests.Session.request
-    losing: list[tuple[str, str]] = []
+class Network:
+    """The way to the API, which spoils one call."""
 
-    def losing_request(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
-        answer = request(session, method, url, **options)
-        if losing and losing[0][0] == method and url.endswith(losing[0][1]):
-            losing.pop()
+    def __init__(self) -> None:
+        self.calls = 0
+        self._spoil: tuple[str, str] | None = None
+        self._left = 0
+
+    def spoil(self, fault: str, *, nth: int = 1, call: str = "") -> None:
+        """Spoil the nth call from now on whose method and address end with `call`."""
+        self._spoil, self._left = (fault, call), nth
+
+    def pass_on(self, call: str, carry_out: Callable[[], requests.Response]) -> requests.Response:
+        self.calls += 1
+        if self._spoil is not None and call.endswith(self._spoil[1]):
+            self._left -= 1
+            if self._left == 0:
+                fault, self._spoil = self._spoil[0], None
+                return self._fail(fault, carry_out)
+        return carry_out()
+
+    def _fail(self, fault: str, carry_out: Callable[[], requests.Response]) -> requests.Response:
+        if fault == "refused":
+            raise requests.ConnectionError("connection refused")
+        answer = carry_out()
+        if fault == "lost":
             raise requests.ConnectionError(ProtocolError("Connection aborted."))
+        if fault == "killed":
+            raise KeyboardInterrupt
+        answer._content = b"<html>"
         return answer
 
-    monkeypatch.setattr(requests.Session, "request", losing_request)
-    return lambda method, end: losing.append((method, end))
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    network, request = Network(), requests.Session.request
+
+    def passed_on(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
+        return network.pass_on(f"{method} {url}", lambda: request(session, method, url, **options))
+
+    monkeypatch.setattr(requests.Session, "request", passed_on)
+    return network

@@ -31,7 +31,7 @@ from parrotpark.cloud.errors import (
 from parrotpark.cloud.hetzner import HetznerCloud
 
 if TYPE_CHECKING:
-    from tests.unit.parrotpark.conftest import LoseAnswers
+    from tests.unit.parrotpark.conftest import Network
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -98,14 +98,19 @@ def test_a_server_that_does_not_come_up_is_deleted(cloud: HetznerCloud, local_cl
     assert cloud.servers({"parrotpark-role": None}) == ()
 
 
-def test_a_server_whose_answer_was_lost_is_found(
-    cloud: HetznerCloud, lose_answers: LoseAnswers, local_cloud: Served
-) -> None:
-    lose_answers("POST", "/servers")
+def test_a_server_whose_answer_was_lost_is_found(cloud: HetznerCloud, network: Network, local_cloud: Served) -> None:
+    network.spoil("lost", call="/v1/servers")
     with pytest.raises(Transient, match="broke off in the middle of its answer: run it again"):
         cloud.create(SPEC)
     assert cloud.create(SPEC).name == "gpu-1"
     assert len(local_cloud.backend.machines) == 1
+
+
+def test_a_call_that_never_reached_the_cloud_is_told_from_a_lost_answer(cloud: HetznerCloud, network: Network) -> None:
+    network.spoil("refused", call="/v1/servers")
+    with pytest.raises(Unreachable):
+        cloud.create(SPEC)
+    assert cloud.servers({}) == ()
 
 
 def test_offers_have_a_price(cloud: HetznerCloud) -> None:

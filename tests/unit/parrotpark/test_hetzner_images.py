@@ -15,7 +15,7 @@ from parrotpark.cloud.errors import CloudError, NotFound, Transient
 from parrotpark.cloud.hetzner import HetznerCloud
 
 if TYPE_CHECKING:
-    from tests.unit.parrotpark.conftest import LoseAnswers
+    from tests.unit.parrotpark.conftest import Network
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -82,9 +82,9 @@ def test_an_image_of_another_server_is_not_mistaken_for_it(hetzner: HetznerCloud
 
 
 def test_an_image_whose_answer_was_lost_is_found(
-    hetzner: HetznerCloud, server: Server, local_cloud: Served, lose_answers: LoseAnswers
+    hetzner: HetznerCloud, server: Server, local_cloud: Served, network: Network
 ) -> None:
-    lose_answers("POST", "/actions/create_image")
+    network.spoil("lost", call="/actions/create_image")
     image = hetzner.snapshot(server, "golden", LABELS)
     assert hetzner.images({}) == (image,)
     assert local_cloud.backend.calls.count("snapshot") == 1

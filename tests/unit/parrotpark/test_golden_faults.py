@@ -1,0 +1,53 @@
+"""The golden image is made once, and nothing stays behind, whichever call of the API goes wrong on the way."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from parrotpark import golden, gpu_server
+from parrotpark.cloud import Place, ServerSpec
+from parrotpark.cloud.errors import CloudError
+from parrotpark.cloud.hetzner import HetznerCloud
+from parrotpark.fingerprint import Fingerprint
+from parrotpark.lease import Lease, State
+
+if TYPE_CHECKING:
+    from tests.unit.parrotpark.conftest import Network
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+NEW = Fingerprint("b" * 32, {"vllm": "1" * 12})
+OLD = Fingerprint("a" * 32, {"vllm": "0" * 12})
+
+
+def make(cloud: HetznerCloud) -> None:
+    plan = golden.decide(golden.find(cloud), gpu_server.find(cloud, "gpu-bake"), NEW)
+    golden.carry_out(cloud, plan, NEW)
+
+
+def prepare(cloud: HetznerCloud) -> None:
+    """Have a baked server, and the image that the one to be made stands in for."""
+    for image in golden.find(cloud):
+        cloud.delete_image(image)
+    lease = Lease("gpu", "gpu-bake", State.BAKING, "me", NEW.whole, 1_900_000_000)
+    server = cloud.create(ServerSpec("gpu-bake", Place("fsn1", "ccx33"), "debian-13", lease.labels()))
+    cloud.snapshot(server, "old", golden.labels(OLD))
+
+
+@pytest.mark.parametrize("fault", ["refused", "lost", "nonsense", "killed"])
+def test_a_fault_at_any_call_is_made_good_by_the_next_run(hetzner: HetznerCloud, network: Network, fault: str) -> None:
+    prepare(hetzner)
+    before = network.calls
+    make(hetzner)
+    for nth in range(1, network.calls - before + 1):
+        prepare(hetzner)
+        network.spoil(fault, nth=nth)
+        with suppress(CloudError, KeyboardInterrupt):
+            make(hetzner)
+        assert golden.find(hetzner), "an image to boot from was there all the time"
+        make(hetzner)
+        assert [dict(image.labels) for image in hetzner.images({})] == [golden.labels(NEW)]
+        assert hetzner.servers({}) == ()
