@@ -7,16 +7,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from parrotpark.cloud import OFF, Leftover
-from parrotpark.fleet.actions import Action, Create
+from parrotpark.cloud import OFF, RUNNING, Leftover, Server
+from parrotpark.fleet.actions import Action, Create, Delete, Lack, Remove, Sweep
 from parrotpark.fleet.decide import Seen, decide, sweep
 from parrotpark.fleet.errors import WrongProject
 from parrotpark.fleet.wish import Wish
-from parrotpark.lease import ROLE, STATE, UNTIL, State
+from parrotpark.lease import ROLE, STATE, UNTIL, Lease, State
 
 if TYPE_CHECKING:
-    from tests.unit.fleet.conftest import Project
+    from tests.unit.fleet.conftest import Project, World
 
     from parrotpark.fleet.config import Fleet
 
@@ -217,3 +219,48 @@ def test_a_sweep_asks_for_no_wish(fleet: Fleet, project: Project) -> None:
     project.leftovers["7"] = Leftover("volume", "7", "data")
     swept: tuple[Action, ...] = sweep(fleet, look(project))
     assert [str(action).split(",")[0] for action in swept] == ["stray: delete at once", "volume data: delete"]
+
+
+servers = st.builds(
+    lambda id_, slot, state, fingerprint, left, status: Server(
+        id=str(id_),
+        name=f"{slot}-{id_}",
+        status=status,
+        provider="simulated",
+        location="fsn1",
+        server_type="gpu-l4",
+        image=None,
+        ipv4=None,
+        ipv6=None,
+        labels=Lease("gpu", slot, state, "x", fingerprint, NOW + left).labels() if slot else {},
+        created=NOW,
+    ),
+    st.integers(1, 12),
+    st.sampled_from(["gpu-1", "gpu-2", "gpu-3", "gpu-4", ""]),
+    st.sampled_from([State.WAKING, State.SERVING]),
+    st.sampled_from(["a" * 32, OLD]),
+    st.integers(-100, 2000),
+    st.sampled_from([OFF, RUNNING]),
+)
+sets_of_servers = st.lists(servers, max_size=6, unique_by=lambda server: server.id)
+
+
+@given(
+    sets_of_servers,
+    st.sets(st.sampled_from(["gpu-1", "gpu-2", "gpu-3"])),
+    st.sampled_from([None, 0, 1, 2, 3]),
+    st.booleans(),
+)
+def test_whatever_is_there_no_server_is_asked_for_two_things_and_the_slots_come_out_right(
+    world: World, found: list[Server], ready: set[str], hosts: int | None, with_image: bool
+) -> None:
+    project, (controller,) = world(1)
+    fleet, image = controller.fleet, project.save()
+    seen = Seen(NOW, found, [image] if with_image else [], [], frozenset(ready))
+    actions = decide(fleet, Wish(hosts), seen)
+    touched = [action.server.id for action in actions if not isinstance(action, Create | Lack | Remove)]
+    assert len(touched) == len(set(touched))
+    gone = {action.server.id for action in actions if isinstance(action, Sweep | Delete)}
+    stay = [server.labels["parrotpark-slot"] for server in found if server.id not in gone]
+    come = [action.slot.name for action in actions if isinstance(action, Create | Lack)]
+    assert len({*stay, *come}) == len(stay) + len(come) == (1 if hosts is None else hosts)
