@@ -163,6 +163,12 @@ def test_without_an_image_a_wake_fails_with_one_line(run: Run) -> None:
     assert line.startswith("parrotpark: gpu-1: no golden image carries the fingerprint")
 
 
+def test_a_plan_without_an_image_says_that_it_would_fail(run: Run) -> None:
+    status, said, _ = run("wake", "--check", "--json")
+    assert (status, last(said)["changed"]) == (0, True)  # the wish would be another
+    assert said[0].startswith("would fail: gpu-1: no golden image")
+
+
 def test_keep_says_what_it_could_not_do(run: Run, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/wish").write_text("awake\n")
