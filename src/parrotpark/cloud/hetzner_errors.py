@@ -57,7 +57,7 @@ class ErrorTranslator:
         try:
             yield
         except APIException as error:
-            raise self._typed(str(error.code), error.message, InvalidRequest) from error
+            raise self._typed(str(error.code), _with_fields(error), InvalidRequest) from error
         except ActionFailedException as error:
             # The request was fine, so what the cloud stumbled over may be gone the next time.
             failure = error.action.error
@@ -101,6 +101,13 @@ def _was_answering(error: requests.RequestException) -> bool:
     """Say whether the connection stood, so that the request may have been carried out."""
     broken = (requests.exceptions.ChunkedEncodingError, ProtocolError, ReadTimeoutError)
     return any(isinstance(each, broken) for each in (error, *error.args))
+
+
+def _with_fields(error: APIException) -> str:
+    """Add what is wrong with each field, where the message only names the field."""
+    fields = error.details.get("fields", []) if isinstance(error.details, Mapping) else []
+    reasons = [reason for field in fields for reason in field.get("messages", []) if reason not in error.message]
+    return ": ".join([error.message, *reasons])
 
 
 def _one_line(message: str) -> str:

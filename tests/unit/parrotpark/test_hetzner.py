@@ -202,8 +202,8 @@ def scripted(credential: Credential) -> Iterator[Callable[[Script], Cloud]]:
         yield start
 
 
-def error(status: int, code: str, message: str = "because") -> Answer:
-    return status, json.dumps({"error": {"code": code, "message": message, "details": None}})
+def error(status: int, code: str, message: str = "because", details: object = None) -> Answer:
+    return status, json.dumps({"error": {"code": code, "message": message, "details": details}})
 
 
 @pytest.mark.parametrize(
@@ -236,6 +236,21 @@ def test_each_error_code_has_its_type_and_one_line_of_advice(
     assert type(caught.value) is kind
     assert advice in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("invalid input in field 'image'", "invalid input in field 'image': Image not found (invalid_input)"),
+        ("image: Image not found", "image: Image not found (invalid_input)"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_said_once(scripted: Callable[[Script], Cloud], message: str, shown: str) -> None:
+    details = {"fields": [{"name": "image", "messages": ["Image not found"]}]}
+    cloud = scripted(lambda _method, _path: error(422, "invalid_input", message, details))
+    with pytest.raises(InvalidRequest) as caught:
+        cloud.create(SPEC)
+    assert str(caught.value) == f"hetzner: {shown}"
 
 
 @pytest.mark.parametrize("status", [200, 500, 502, 503])
