@@ -22,7 +22,7 @@ from typing import TextIO
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from localcloud import api, metadata
+from localcloud import api, listener, metadata
 from localcloud.backend import BackendError
 from localcloud.machine import network, podman, roots
 from localcloud.machine.machines import PodmanBackend
@@ -106,7 +106,7 @@ def listen(address: IPv4Address, port: int) -> socket.socket:
         BackendError: it is taken.
     """
     try:
-        return socket.create_server((str(address), port))
+        return listener.listen(str(address), port)
     except OSError as error:
         raise BackendError(f"cannot listen on {address}:{port}: {os.strerror(error.errno or 0)}") from error
 

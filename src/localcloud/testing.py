@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from starlette.testclient import TestClient
 
 from .api import create_app
 from .backend import BackendError, Machine, Rule
+from .listener import listen
 from .store import Store
 
 TOKENS = {"e" * 64: "entry", "g" * 64: "gpu"}  # short ones would make `no_log` mask every letter
@@ -163,7 +163,7 @@ class Served:
 def serving(directory: Path) -> Iterator[Served]:
     """Serve a local cloud on a free port of the loopback."""
     backend = MemoryBackend()
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     app = create_app(Store(directory), backend, TOKENS)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listener],))
