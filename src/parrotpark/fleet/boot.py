@@ -6,9 +6,8 @@ import json
 
 from parrotpark.cloud import Image, ServerSpec
 from parrotpark.fleet.config import ConfigError, Fleet, FleetSlot
-from parrotpark.gpu_server import ROLE
 from parrotpark.join import ssh_public_key
-from parrotpark.lease import Lease, State
+from parrotpark.lease import GPU, Lease, State
 
 DOCUMENT = "/etc/parrotpark/slot.json"
 MAX_USER_DATA = 32 * 1024  # bytes, by the Hetzner Cloud API
@@ -41,7 +40,7 @@ def specs(fleet: Fleet, slot: FleetSlot, image: Image, now: int) -> list[ServerS
     Its first lease lasts as long as it may take until it serves: whatever happens to us, it ends by itself.
     """
     until = now + fleet.ready_seconds
-    lease = Lease(ROLE, slot.name, State.WAKING, fleet.maker, fleet.fingerprint, until)
+    lease = Lease(GPU, slot.name, State.WAKING, fleet.maker, fleet.fingerprint, until)
     text = user_data(slot, until)
     return [
         ServerSpec(

@@ -12,10 +12,7 @@ from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, 
 from parrotpark.fleet.config import Fleet, FleetSlot
 from parrotpark.fleet.errors import WrongProject
 from parrotpark.fleet.wish import Wish
-from parrotpark.gpu_server import ROLE
-from parrotpark.lease import Lease, LeaseError, State
-
-LONGEST_LEASE = 24 * 3600  # seconds; a server that bakes for longer than a day is a lost one
+from parrotpark.lease import GPU, LONGEST, Lease, LeaseError, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ def standing(fleet: Fleet, seen: Seen) -> list[Host]:
 def _unleased(fleet: Fleet, seen: Seen) -> tuple[Sweep, ...]:
     for server in seen.servers:
         role = server.labels.get(label.ROLE)
-        if role not in (None, ROLE):
+        if role not in (None, GPU):
             raise WrongProject(
                 f"{fleet.token_file} opens the project of {server.name}, whose role is {role}: "
                 "give the GPU hosts a project of their own; nothing is touched"
@@ -117,7 +114,7 @@ def _objection(fleet: Fleet, server: Server, now: int) -> str | None:
             return f"it did not serve within {fleet.ready_seconds} s"
         return f"its lease ended {now - lease.until} s ago"
     if lease.state is State.BAKING:
-        return "its lease ends more than a day from now" if lease.until - now > LONGEST_LEASE else None
+        return "its lease ends more than a day from now" if lease.until - now > LONGEST else None
     if lease.slot not in {slot.name for slot in fleet.slots}:
         return f"there is no slot {lease.slot}"
     return None
