@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Tell whether there is a golden image, or make it of a baked server."""
+"""Tell whether there is a golden image, make it, or finish its making."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from parrotpark import golden, gpu_server
+from parrotpark import bake_server, golden
 from parrotpark.cloud import PROVIDERS, Image, connect
 from parrotpark.cloud.credentials import Credential, read_credential
 from parrotpark.cloud.errors import CloudError
@@ -19,20 +19,21 @@ from parrotpark.lease import FINGERPRINT
 
 DOCUMENTATION = r"""
 module: parrotpark_golden_image
-short_description: Tell whether there is a golden image, or make it of a baked server
+short_description: Tell whether there is a golden image, make it, or finish its making
 description:
   - GPU hosts are created from the golden image that carries the current fingerprint. The provider's list is the truth.
   - Without O(from_server) it only tells whether there is that image, and what has changed where there is none.
-  - With O(from_server) it makes the image, unless there is one, then deletes that server and all older golden images.
-    An image that an interrupted run began is waited for.
-  - Only a server that the module M(parrotpark_gpu_server) made from the same fingerprint, and that is still baking,
-    becomes an image, as one that has joined holds secrets.
+  - With O(from_server) it also finishes what an interrupted run left. Where there is the image, the server that it was
+    made of and all older golden images are deleted.
+  - With O(make) it makes the image first, unless there is one. An image that an interrupted run began is waited for.
+  - Only a server that the module M(parrotpark_bake_server) made from the same fingerprint becomes an image, or is
+    deleted.
   - Runs on the control machine, in the Python environment of this repository.
 author: Parrotpark
 attributes:
   check_mode:
     support: full
-    description: The server of O(from_server) need not be there, as a run that is only checked has not made it.
+    description: To O(make) an image, the server need not be there, as a run that is only checked has not made it.
   diff_mode:
     support: full
   idempotent:
@@ -61,8 +62,12 @@ options:
     type: dict
     default: {}
   from_server:
-    description: Slot of the baked server to make the image of.
+    description: Name of the server that the image is made of.
     type: str
+  make:
+    description: Whether to make the image where there is none. The server must have been baked to its end.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -71,6 +76,7 @@ EXAMPLES = r"""
     token_file: ~/.config/parrotpark/gpu.token
     fingerprint: "{{ gpu_fingerprint.whole }}"
     parts: "{{ gpu_fingerprint.parts }}"
+    from_server: gpu-bake
   register: golden_image
 
 - name: Make it
@@ -79,6 +85,7 @@ EXAMPLES = r"""
     fingerprint: "{{ gpu_fingerprint.whole }}"
     parts: "{{ gpu_fingerprint.parts }}"
     from_server: gpu-bake
+    make: true
 """
 
 RETURN = r"""
@@ -92,9 +99,9 @@ image:
   returned: success
   sample: "42"
 newest:
-  description: The fingerprint of the newest image, whether it is the current one or not; null where there is none.
+  description: The fingerprint of the image that was the newest before, current or not; null where there was none.
   type: str
-  returned: success, without O(from_server)
+  returned: success
 says:
   description: How things stood before, in one line.
   type: str
@@ -110,12 +117,18 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "fingerprint": {"required": True},
     "parts": {"type": "dict", "default": {}},
     "from_server": {},
+    "make": {"type": "bool", "default": False},
 }
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, mutually_exclusive=[("token", "token_file")])
+    module = AnsibleModule(
+        ARGUMENTS,
+        supports_check_mode=True,
+        mutually_exclusive=[("token", "token_file")],
+        required_if=[("make", True, ("from_server",))],
+    )
     try:
         result = run(module.params, check=module.check_mode)
     except CloudError as error:
@@ -131,25 +144,31 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """
     cloud = connect(params["provider"], _credential(params), params["endpoint"])
     fingerprint = Fingerprint(params["fingerprint"], params["parts"])
-    images = golden.find(cloud)
+    images, name = golden.find(cloud), params["from_server"]
     image = golden.current(images, fingerprint.whole)
-    says = golden.says(images, fingerprint)
-    if params["from_server"] is None:
-        newest = images[0].labels.get(FINGERPRINT) if images else None
-        return _result(image, current=image is not None, says=says) | {"newest": newest}
-    plan = golden.decide(images, gpu_server.find(cloud, params["from_server"]), fingerprint)
+    result = {
+        "changed": False,
+        "current": image is not None,
+        "image": image.id if image else None,
+        "newest": images[0].labels.get(FINGERPRINT) if images else None,
+        "says": golden.says(images, fingerprint),
+    }
+    if name is None or not (image or params["make"]):
+        return result
+    plan = golden.decide(images, bake_server.find(cloud, name), fingerprint)
     image = plan.image if check else golden.carry_out(cloud, plan, fingerprint)
-    return _result(image, current=True, says=says) | {"changed": plan.changes, "diff": _diff(images, plan, fingerprint)}
+    return result | {
+        "changed": plan.changes,
+        "current": True,
+        "image": image.id if image else None,
+        "diff": _diff(images, plan, fingerprint),
+    }
 
 
 def _credential(params: dict[str, Any]) -> Credential:
     if params["token"]:
         return Credential(params["token"], "the module's option token")
     return read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
-
-
-def _result(image: Image | None, *, current: bool, says: str) -> dict[str, Any]:
-    return {"changed": False, "current": current, "image": image.id if image else None, "says": says}
 
 
 def _diff(images: Sequence[Image], plan: Plan, fingerprint: Fingerprint) -> dict[str, Any]:

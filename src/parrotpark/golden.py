@@ -64,10 +64,16 @@ def says(images: Sequence[Image], fingerprint: Fingerprint) -> str:
     return f"stale: {why_stale(images, fingerprint)}"
 
 
-def decide(images: Sequence[Image], baked: Sequence[Server], fingerprint: Fingerprint) -> Plan:
-    """Have the image made unless it is there; whatever else there is, goes."""
+def decide(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fingerprint) -> Plan:
+    """Have the image made unless it is there; what it was made of and what it stands in for, goes.
+
+    A server of another fingerprint is not ours to judge: somebody else may be baking on it.
+    """
+    # A host that has joined holds secrets.
+    baked = {label.STATE: State.BAKING.value, label.FINGERPRINT: fingerprint.whole}
+    finished = tuple(server for server in servers if baked.items() <= server.labels.items())
     image = current(images, fingerprint.whole)
-    return Plan(image, tuple(baked), surplus(images, image) if image else tuple(images))
+    return Plan(image, finished, surplus(images, image) if image else tuple(images))
 
 
 def carry_out(cloud: Cloud, plan: Plan, fingerprint: Fingerprint) -> Image:
@@ -86,9 +92,6 @@ def carry_out(cloud: Cloud, plan: Plan, fingerprint: Fingerprint) -> Image:
 
 
 def _make(cloud: Cloud, baked: Sequence[Server], fingerprint: Fingerprint) -> Image:
-    # A host that has joined holds secrets, and one of another fingerprint is not what the label would say.
-    wanted = {label.STATE: State.BAKING.value, label.FINGERPRINT: fingerprint.whole}
-    for server in baked:
-        if wanted.items() <= server.labels.items():
-            return cloud.snapshot(server, f"Parrotpark GPU host {fingerprint.whole}", labels(fingerprint))
-    raise NotFound(f"there is no server that was baked from fingerprint {fingerprint.whole}: bake again")
+    if not baked:
+        raise NotFound(f"there is no server that was baked from fingerprint {fingerprint.whole}: bake again")
+    return cloud.snapshot(baked[0], f"Parrotpark GPU host {fingerprint.whole}", labels(fingerprint))

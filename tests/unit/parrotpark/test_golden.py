@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parrotpark import golden, gpu_server
+from parrotpark import bake_server, golden
 from parrotpark.cloud import Image
 from parrotpark.cloud.errors import NotFound
 from parrotpark.fingerprint import Fingerprint
@@ -31,7 +31,7 @@ def bake(cloud: FakeCloud, fingerprint: Fingerprint = NEW, state: State = State.
 
 
 def make(cloud: FakeCloud) -> Image:
-    return carry_out(cloud, decide(golden.find(cloud), gpu_server.find(cloud, "gpu-bake"), NEW), NEW)
+    return carry_out(cloud, decide(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW), NEW)
 
 
 def test_the_newest_image_of_the_fingerprint_is_current() -> None:
@@ -69,7 +69,7 @@ def test_the_image_is_made_before_anything_is_deleted(cloud: FakeCloud) -> None:
     made = make(cloud)
     assert cloud.calls == ["snapshot gpu-bake", "delete gpu-bake", f"delete image {old.id}"]
     assert (made.labels, list(cloud.saved)) == (labels(NEW), [made.id])
-    assert not decide(golden.find(cloud), gpu_server.find(cloud, "gpu-bake"), NEW).changes
+    assert not decide(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW).changes
 
 
 def test_an_image_that_is_there_is_not_made_again(cloud: FakeCloud) -> None:
@@ -87,4 +87,12 @@ def test_a_host_that_has_joined_or_was_made_from_something_else_becomes_no_image
     bake(cloud, fingerprint, state)
     with pytest.raises(NotFound, match=r"there is no server that was baked from fingerprint b+: bake again"):
         make(cloud)
+    assert cloud.calls == []
+
+
+@pytest.mark.parametrize(("fingerprint", "state"), [(OLD, State.BAKING), (NEW, State.SERVING)])
+def test_such_a_host_is_not_deleted_either(cloud: FakeCloud, fingerprint: Fingerprint, state: State) -> None:
+    cloud.save(labels(NEW))
+    bake(cloud, fingerprint, state)
+    make(cloud)
     assert cloud.calls == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parrotpark import golden, gpu_server
+from parrotpark import bake_server, golden
 from parrotpark.cloud import Place, ServerSpec
 from parrotpark.cloud.errors import CloudError
 from parrotpark.cloud.hetzner import HetznerCloud
@@ -24,7 +24,7 @@ OLD = Fingerprint("a" * 32, {"vllm": "0" * 12})
 
 
 def make(cloud: HetznerCloud) -> None:
-    plan = golden.decide(golden.find(cloud), gpu_server.find(cloud, "gpu-bake"), NEW)
+    plan = golden.decide(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW)
     golden.carry_out(cloud, plan, NEW)
 
 

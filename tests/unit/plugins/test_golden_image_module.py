@@ -1,4 +1,4 @@
-"""parrotpark_golden_image against the local cloud's API: tell, make, idempotent, check, interrupted, refused."""
+"""parrotpark_golden_image against the local cloud's API: tell, make, finish, check, interrupted, refused."""
 
 from __future__ import annotations
 
@@ -47,18 +47,17 @@ def client(local_cloud: Served, token: str) -> Client:
 @pytest.fixture
 def bake(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token: str) -> Run:
     """Makes the server that is to become an image."""
-    module = load_module("parrotpark_gpu_server")
+    module = load_module("parrotpark_bake_server")
 
-    def bake(fingerprint: str = NEW, phase: str = "baking") -> dict[str, Any]:
+    def bake(fingerprint: str = NEW) -> dict[str, Any]:
         return run_module(
             module,
-            slot="gpu-bake",
+            name="gpu-bake",
             endpoint=local_cloud.endpoint,
             token=token,
             offers=[{"location": "fsn1", "server_type": "ccx33"}],
             image="debian-13",
             fingerprint=fingerprint,
-            phase=phase,
         )
 
     return bake
@@ -91,7 +90,8 @@ def test_it_tells_of_an_image_that_is_not_there(run: Run, local_cloud: Served, c
 
 def test_it_tells_what_has_changed(run: Run, bake: Run) -> None:
     bake(OLD)
-    run(fingerprint=OLD, parts={"vllm": "0" * 12, "models": "2" * 12, "gone": "3" * 12}, from_server="gpu-bake")
+    gone = {"vllm": "0" * 12, "models": "2" * 12, "gone": "3" * 12}
+    run(fingerprint=OLD, parts=gone, from_server="gpu-bake", make=True)
     result = run()
     assert (result["current"], result["image"]) == (False, None)
     assert result["says"] == "stale: because gone, vllm changed"
@@ -100,7 +100,7 @@ def test_it_tells_what_has_changed(run: Run, bake: Run) -> None:
 
 def test_it_tells_of_the_current_image(run: Run, bake: Run) -> None:
     bake()
-    made = run(from_server="gpu-bake")
+    made = run(from_server="gpu-bake", make=True)
     result = run()
     assert (result["changed"], result["current"], result["image"]) == (False, True, made["image"])
     assert result["says"] == "image current"
@@ -111,7 +111,7 @@ def test_it_tells_of_the_current_image(run: Run, bake: Run) -> None:
 
 def test_make(run: Run, bake: Run, client: Client, local_cloud: Served) -> None:
     bake()
-    result = run(from_server="gpu-bake")
+    result = run(from_server="gpu-bake", make=True)
     assert (result["changed"], result["current"], result["says"]) == (True, True, "stale: there is none yet")
     (image,) = client.images.get_all(type=["snapshot"])
     assert (str(image.id), image.labels, image.status) == (result["image"], labels(NEW), "available")
@@ -125,8 +125,8 @@ def test_make(run: Run, bake: Run, client: Client, local_cloud: Served) -> None:
 
 def test_make_idempotent(run: Run, bake: Run, client: Client) -> None:
     bake()
-    made = run(from_server="gpu-bake")
-    again = run(from_server="gpu-bake")
+    made = run(from_server="gpu-bake", make=True)
+    again = run(from_server="gpu-bake", make=True)
     assert (again["changed"], again["image"], again["says"]) == (False, made["image"], "image current")
     assert again["diff"]["before"] == again["diff"]["after"]
     assert images(client) == [labels(NEW)]
@@ -134,29 +134,29 @@ def test_make_idempotent(run: Run, bake: Run, client: Client) -> None:
 
 def test_make_check(run: Run, bake: Run, client: Client) -> None:
     bake()
-    result = run(from_server="gpu-bake", check=True)
+    result = run(from_server="gpu-bake", make=True, check=True)
     assert (result["changed"], result["current"], result["image"]) == (True, True, None)
     assert images(client) == []
     assert client.servers.get_by_name("gpu-bake") is not None
 
 
 def test_make_check_needs_no_server(run: Run) -> None:
-    assert run(from_server="gpu-bake", check=True)["changed"] is True
+    assert run(from_server="gpu-bake", make=True, check=True)["changed"] is True
 
 
 def test_make_check_idempotent(run: Run, bake: Run) -> None:
     bake()
-    run(from_server="gpu-bake")
-    assert run(from_server="gpu-bake", check=True)["changed"] is False
+    run(from_server="gpu-bake", make=True)
+    assert run(from_server="gpu-bake", make=True, check=True)["changed"] is False
 
 
 def test_older_images_are_pruned_and_others_are_left_alone(run: Run, bake: Run, client: Client) -> None:
     server = client.servers.get_by_name(bake(OLD)["server"]["name"])
     assert server is not None
     server.create_image("mine", labels={"mine": "yes"}).action.wait_until_finished()
-    run(fingerprint=OLD, from_server="gpu-bake")
+    run(fingerprint=OLD, from_server="gpu-bake", make=True)
     bake()
-    result = run(from_server="gpu-bake")
+    result = run(from_server="gpu-bake", make=True)
     assert result["diff"]["before"]["images"] == [OLD]
     assert images(client) == [{"mine": "yes"}, labels(NEW)]
 
@@ -166,21 +166,65 @@ def test_an_interrupted_run_is_finished(run: Run, bake: Run, client: Client) -> 
     server = client.servers.get_by_name("gpu-bake")
     assert server is not None
     server.create_image("begun", labels=labels(NEW))
-    result = run(from_server="gpu-bake")
+    result = run(from_server="gpu-bake", make=True)
     assert (result["changed"], result["current"]) == (True, True)
     assert images(client) == [labels(NEW)]
     assert client.servers.get_all() == []
 
 
+# ---- finish -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def killed(run: Run, bake: Run, client: Client) -> None:
+    """Has a run end after it has made the image, before it deletes anything."""
+    bake(OLD)
+    run(fingerprint=OLD, from_server="gpu-bake", make=True)
+    server = client.servers.get_by_name(bake()["server"]["name"])
+    assert server is not None
+    server.create_image("made", labels=labels(NEW)).action.wait_until_finished()
+
+
+@pytest.mark.usefixtures("killed")
+def test_what_a_killed_run_left_goes(run: Run, client: Client) -> None:
+    result = run(from_server="gpu-bake")
+    assert (result["changed"], result["current"], result["says"]) == (True, True, "image current")
+    assert result["diff"]["before"] == {"images": [OLD, NEW], "servers": ["gpu-bake"]}
+    assert images(client) == [labels(NEW)]
+    assert client.servers.get_all() == []
+    assert run(from_server="gpu-bake")["changed"] is False
+
+
+@pytest.mark.usefixtures("killed")
+def test_what_a_killed_run_left_stays_in_check_mode(run: Run, client: Client) -> None:
+    result = run(from_server="gpu-bake", check=True)
+    assert (result["changed"], result["image"]) == (True, run()["image"])
+    assert images(client) == [labels(OLD), labels(NEW)]
+    assert len(client.servers.get_all()) == 1
+
+
+def test_before_there_is_the_image_nothing_is_finished(run: Run, bake: Run, client: Client) -> None:
+    bake()
+    result = run(from_server="gpu-bake")
+    assert (result["changed"], result["current"], result["says"]) == (False, False, "stale: there is none yet")
+    assert images(client) == []
+    assert len(client.servers.get_all()) == 1
+
+
+def test_what_another_bakes_from_another_fingerprint_is_left_alone(run: Run, bake: Run, client: Client) -> None:
+    bake()
+    run(from_server="gpu-bake", make=True)
+    bake(OLD)
+    assert run(from_server="gpu-bake")["changed"] is False
+    assert len(client.servers.get_all()) == 1
+
+
 # ---- what is refused --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("fingerprint", "phase"), [(OLD, "baking"), (NEW, "serving")])
-def test_only_a_host_that_is_being_baked_from_the_fingerprint_becomes_an_image(
-    run: Run, bake: Run, client: Client, fingerprint: str, phase: str
-) -> None:
-    bake(fingerprint, phase)
-    result = run(from_server="gpu-bake")
+def test_only_a_host_that_was_baked_from_the_fingerprint_becomes_an_image(run: Run, bake: Run, client: Client) -> None:
+    bake(OLD)
+    result = run(from_server="gpu-bake", make=True)
     assert result["failed"]
     assert result["msg"] == f"there is no server that was baked from fingerprint {NEW}: bake again"
     assert images(client) == []
@@ -191,22 +235,23 @@ def test_a_failed_image_leaves_the_server_and_the_older_image(
     run: Run, bake: Run, client: Client, local_cloud: Served
 ) -> None:
     bake(OLD)
-    run(fingerprint=OLD, from_server="gpu-bake")
+    run(fingerprint=OLD, from_server="gpu-bake", make=True)
     bake()
     local_cloud.backend.fails = {"snapshot"}
-    result = run(from_server="gpu-bake")
+    result = run(from_server="gpu-bake", make=True)
     assert result["failed"]
     assert "snapshot does not work today" in result["msg"]
     assert images(client) == [labels(OLD)]
     assert client.servers.get_by_name("gpu-bake") is not None
     local_cloud.backend.fails = set()
-    assert run(from_server="gpu-bake")["current"] is True
+    assert run(from_server="gpu-bake", make=True)["current"] is True
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"from_server": "gpu-bake"}, "there is no server that was baked from fingerprint"),
+        ({"from_server": "gpu-bake", "make": True}, "there is no server that was baked from fingerprint"),
+        ({"make": True}, "make is True but all of the following are missing: from_server"),
         ({"token": "x" * 64}, "hetzner: unable to authenticate (unauthorized): check the module's option token"),
         ({"token": None, "token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
         ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1"),

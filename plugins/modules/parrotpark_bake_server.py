@@ -1,0 +1,218 @@
+#!/usr/bin/python
+"""Make the server that a golden image is baked on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import asdict
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from parrotpark import bake_server
+from parrotpark.bake_server import HOUR, Plan, Wanted
+from parrotpark.cloud import PROVIDERS, RUNNING, Place, Server, connect
+from parrotpark.cloud.credentials import Credential, read_credential
+from parrotpark.cloud.errors import CloudError
+from parrotpark.lease import LeaseError, label_value
+
+DOCUMENTATION = r"""
+module: parrotpark_bake_server
+short_description: Make the server that a golden image is baked on
+description:
+  - Makes the server anew. A golden image is baked in one go, as a host that has been sealed lets nobody in; so a server
+    that an interrupted run has left is deleted first. The provider's list is the truth; the lease travels on the
+    server's labels, with the call that creates it.
+  - Fails where the lease of another maker is valid, as that one is baking right now.
+  - Runs on the control machine, in the Python environment of this repository.
+author: Parrotpark
+attributes:
+  check_mode:
+    support: full
+    description: Also checks that the cloud has what is named.
+  diff_mode:
+    support: full
+  idempotent:
+    support: none
+    description: Every run makes a new server; ask the module M(parrotpark_golden_image) whether one is needed.
+options:
+  name:
+    description: Name of the server.
+    type: str
+    required: true
+  provider:
+    description: Whose cloud it is.
+    type: str
+    choices: [hetzner]
+    default: hetzner
+  endpoint:
+    description: URL of the cloud's API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
+    type: str
+  token:
+    description: Token of the project that holds the GPU hosts. Falls back to E(HCLOUD_TOKEN).
+    type: str
+  token_file:
+    description: File with that token.
+    type: path
+  offers:
+    description: Where the server may be created, in order of preference; the next one is tried where capacity or quota
+      ends.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      location:
+        description: Location.
+        type: str
+        required: true
+      server_type:
+        description: Server type.
+        type: str
+        required: true
+  image:
+    description: Image that it is made from.
+    type: str
+    required: true
+  fingerprint:
+    description: Fingerprint of everything that shapes the golden image; see the filter
+      P(parrotpark_fingerprint#filter).
+    type: str
+    required: true
+  maker:
+    description: Who bakes. By default the name of the control machine, so that a second run there replaces what the
+      first one has left.
+    type: str
+  lease_hours:
+    description: How long the bake may take, in hours, at most 24. After that anybody may delete the server.
+    type: int
+    default: 3
+  ssh_keys:
+    description: Names of the project's SSH keys that the server trusts.
+    type: list
+    elements: str
+    default: []
+  firewalls:
+    description: Names of the project's firewalls that the server is created with.
+    type: list
+    elements: str
+    default: []
+  user_data:
+    description: What cloud-init does on the first boot. It is never shown.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Make a server to bake on
+  parrotpark_bake_server:
+    name: gpu-bake
+    token_file: ~/.config/parrotpark/gpu.token
+    offers:
+      - { location: fsn1, server_type: ccx33 }
+      - { location: nbg1, server_type: ccx33 }
+    image: debian-13
+    ssh_keys: [parrotpark]
+    firewalls: [parrotpark-gpu]
+    fingerprint: "{{ gpu_fingerprint.whole }}"
+"""
+
+RETURN = r"""
+reason:
+  description: Why it was made, or in check mode would be, in one line.
+  type: str
+  returned: success
+  sample: there is no server gpu-bake
+server:
+  description: The new server; empty in check mode.
+  type: dict
+  returned: success
+  sample: {id: "42", name: gpu-bake, status: running, ipv4: 192.0.2.7, location: fsn1, server_type: ccx33, labels: {}}
+"""
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "name": {"required": True},
+    "provider": {"choices": list(PROVIDERS), "default": "hetzner"},
+    "endpoint": {},
+    "token": {"no_log": True},
+    "token_file": {"type": "path", "no_log": False},
+    "offers": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {"location": {"required": True}, "server_type": {"required": True}},
+    },
+    "image": {"required": True},
+    "fingerprint": {"required": True},
+    "maker": {},
+    "lease_hours": {"type": "int", "default": 3},
+    "ssh_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "firewalls": {"type": "list", "elements": "str", "default": []},
+    "user_data": {"default": "", "no_log": True},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, mutually_exclusive=[("token", "token_file")])
+    try:
+        result = run(module.params, check=module.check_mode)
+    except (CloudError, LeaseError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
+    """Decide, do it unless `check`, and describe it.
+
+    Raises:
+        CloudError: the cloud refused, or another controller is baking.
+        LeaseError: a value cannot stand on a label.
+    """
+    cloud = connect(params["provider"], _credential(params), params["endpoint"])
+    wanted = _wanted(params)
+    plan = bake_server.decide(bake_server.find(cloud, wanted.name), wanted, int(time.time()))
+    bake_server.check(cloud, plan, wanted)
+    server = None if check else bake_server.carry_out(cloud, plan, wanted)
+    return {
+        "changed": True,
+        "reason": plan.reason,
+        "server": {} if server is None else asdict(server),
+        "diff": _diff(plan, wanted),
+    }
+
+
+def _credential(params: dict[str, Any]) -> Credential:
+    if params["token"]:
+        return Credential(params["token"], "the module's option token")
+    return read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
+
+
+def _wanted(params: dict[str, Any]) -> Wanted:
+    return Wanted(
+        name=params["name"],
+        places=tuple(Place(**offer) for offer in params["offers"]),
+        image=params["image"],
+        maker=params["maker"] or label_value(platform.node()),
+        fingerprint=params["fingerprint"],
+        term=params["lease_hours"] * HOUR,
+        ssh_keys=tuple(params["ssh_keys"]),
+        firewalls=tuple(params["firewalls"]),
+        user_data=params["user_data"],
+    )
+
+
+def _diff(plan: Plan, wanted: Wanted) -> dict[str, Any]:
+    places = [str(place) for place in wanted.places]
+    new = {"image": wanted.image, "offers": places, "status": RUNNING, "labels": dict(plan.labels)}
+    return {"before": {server.name: _shown(server) for server in plan.delete}, "after": {wanted.name: new}}
+
+
+def _shown(server: Server) -> dict[str, Any]:
+    place = Place(server.location, server.server_type)
+    return {"image": server.image, "offers": [str(place)], "status": server.status, "labels": dict(server.labels)}
+
+
+if __name__ == "__main__":
+    main()
