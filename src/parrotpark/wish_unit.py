@@ -47,9 +47,9 @@ class WishUnit:
         run = ["systemd-run", "--quiet", "--collect", f"--unit={self.name}", "--service-type=exec"]
         run += [f"--property=StandardOutput=truncate:{self.log}", "--property=StandardError=inherit"]
         run += ["--expand-environment=no", "--", "/bin/sh", "-c", '"$@"; s=$?; echo "exit $s"; exit "$s"', "sh"]
+        alive = f"case $(systemctl is-active {self.name}) in {'|'.join(ALIVE)}) echo {JOINED};; *) false;; esac"
         return (
-            f"exec 2>&1\njoined() {{ systemctl --quiet is-active {self.name} && echo {JOINED}; }}\n"
-            f"joined && exit\nmkdir -p -m 0755 {FOLDER}\n"
+            f"exec 2>&1\njoined() {{ {alive}; }}\njoined && exit\nmkdir -p -m 0755 {FOLDER}\n"
             # Looks again after a failure: another controller may have been quicker.
             f"{shlex.join([*run, *self._command()])} || joined\n"
         )

@@ -158,12 +158,13 @@ SYSTEMCTL = """#!/bin/sh
 for unit; do :; done
 state=inactive
 [ -e "UNITS/$unit" ] && state=active
-[ "$1" = --quiet ] || echo $state
+echo $state
 [ $state = active ]
 """
 PROGRAM = """#!/bin/sh
 echo "    0 s  $*"
 echo run >>RUNS
+sleep 0.2
 while [ ! -e GO ]; do sleep 0.05; done
 echo '{"changed": true, "actions": []}'
 """
@@ -207,6 +208,18 @@ def test_the_program_goes_on_without_its_controller_and_the_next_run_follows_it(
         "  [entry-server]    0 s  sleep --json\n"
     )
     assert (folder / "runs").read_text() == "run\n"
+
+
+def test_another_controller_that_is_quicker_is_followed(
+    folder: Path, wished: Wished, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "go").touch()
+    quicker = folder / "quicker"
+    (folder / "systemd-run").rename(quicker)
+    (folder / "systemd-run").write_text(f'#!/bin/sh\n"{quicker}" "$@"\necho Unit was already loaded >&2\nexit 1\n')
+    (folder / "systemd-run").chmod(0o755)
+    assert wished("awake", str(folder / "program"))["changed"]
+    assert "following it" in capsys.readouterr().out
 
 
 def test_a_new_run_of_the_same_wish_shows_nothing_of_the_last(folder: Path, wished: Wished) -> None:
