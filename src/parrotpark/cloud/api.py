@@ -107,9 +107,6 @@ class Cloud(Protocol):
         that nothing bills unseen.
         """
 
-    def start(self, server: Server) -> Server:
-        """Switch the server on and return once it runs."""
-
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         """Replace all labels of the server."""
 

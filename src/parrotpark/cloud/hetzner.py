@@ -96,12 +96,6 @@ class HetznerCloud:
             raise
         return self._described(server)
 
-    def start(self, server: Server) -> Server:
-        bound = self._bound(server)
-        self._patiently(lambda: bound.power_on().wait_until_finished())
-        self._patiently(lambda: self._must_run(bound))
-        return self._described(bound)
-
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         with self._typed_errors():
             return self._described(self._bound(server).update(labels=dict(labels)))

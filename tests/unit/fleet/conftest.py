@@ -220,9 +220,6 @@ class SimulatedCloud:
         address = Leftover("address", self.project.id(), "192.0.2.9")
         self.project.leftovers[address.id] = address
 
-    def start(self, server: Server) -> Server:
-        raise NotImplementedError("the fleet never switches a server on")
-
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         return self._call(f"relabel {server.name}", lambda: self._relabel(server, labels))
 

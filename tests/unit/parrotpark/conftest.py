@@ -77,11 +77,6 @@ class FakeCloud:
         self.running[server.id] = server
         return server
 
-    def start(self, server: Server) -> Server:
-        self.calls.append(f"start {server.name}")
-        self.running[server.id] = replace(server, status=RUNNING)
-        return self.running[server.id]
-
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         self.calls.append(f"relabel {server.name}")
         self.running[server.id] = replace(server, labels=dict(labels))

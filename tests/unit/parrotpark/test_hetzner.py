@@ -12,10 +12,9 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from hcloud import Client
 
 from localcloud.testing import Served
-from parrotpark.cloud import OFF, Cloud, Credential, Place, Server, ServerSpec, connect
+from parrotpark.cloud import Cloud, Credential, Place, Server, ServerSpec, connect
 from parrotpark.cloud.errors import (
     AuthFailed,
     CloudError,
@@ -59,15 +58,6 @@ def test_a_server_is_created_found_relabelled_and_deleted(cloud: HetznerCloud, l
     cloud.delete(relabelled)
     assert cloud.servers({"parrotpark-role": None}) == ()
     assert local_cloud.backend.machines == {}
-
-
-def test_a_server_is_switched_on(cloud: HetznerCloud, local_cloud: Served, credential: Credential) -> None:
-    created = cloud.create(SPEC)
-    client = Client(credential.token, api_endpoint=local_cloud.endpoint)
-    client.servers.power_off(client.servers.get_by_id(int(created.id))).wait_until_finished()
-    (off,) = cloud.servers({"parrotpark-role": None})
-    assert off.status == OFF
-    assert cloud.start(off) == created
 
 
 def test_creating_again_with_the_same_lease_returns_the_same_server(cloud: HetznerCloud) -> None:
