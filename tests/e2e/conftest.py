@@ -3,7 +3,7 @@
 import os
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx2
@@ -99,6 +99,18 @@ def gpu(pytestconfig: pytest.Config) -> Host:
 def only_host(inventory: str, group: str) -> Host:
     (host,) = testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=inventory)
     return host
+
+
+@pytest.fixture(scope="session")
+def state() -> Callable[[Host], Mapping[str, str]]:
+    """Tells all that a run could have touched: contents of /etc, every path in /opt, and each service's invocation."""
+    services = "caddy litellm open-webui postgresql@17-main ssh nftables wg-quick@wg0 vllm@generate vllm@embed"
+    commands = {
+        "etc": "find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum",
+        "opt": "find /opt -xdev -printf '%p %y %m %U %s %T@\\n' | sort | sha256sum",
+        "services": f"systemctl show --property=Id,ActiveState,InvocationID,MainPID {services}",
+    }
+    return lambda host: {name: host.check_output(command) for name, command in commands.items()}
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,13 @@
-"""The GPU host goes and comes back; on the entry server no process notices, and the chat stays."""
+"""The GPU host goes and comes back from its golden image; on the entry server nothing notices, and the chat stays."""
 
 import subprocess
+from collections.abc import Callable
 
 import httpx2
 import openai
 import pytest
+from playwright.sync_api import Page, WebSocket
 from testinfra.host import Host
-
-SERVICES = "caddy litellm open-webui postgresql@17-main ssh nftables wg-quick@wg0"
-
-
-def processes(entry: Host) -> str:
-    return entry.check_output(f"systemctl show --property=Id,ActiveState,InvocationID,MainPID {SERVICES}")
 
 
 def make(target: str) -> str:
@@ -25,7 +21,12 @@ def gpu_hosts() -> str:
 
 
 def test_sleep_and_wake(
-    entry: Host, browse_as_admin: httpx2.Client, client: openai.OpenAI, generate_model: str
+    entry: Host,
+    state: Callable[[Host], object],
+    chat: Page,
+    browse_as_admin: httpx2.Client,
+    client: openai.OpenAI,
+    generate_model: str,
 ) -> None:
     def ask() -> str:
         question = "What is the capital of France?"
@@ -34,14 +35,27 @@ def test_sleep_and_wake(
         )
         return answer.choices[0].message.content or ""
 
-    before, said = processes(entry), ask()
+    def history() -> list[str]:
+        return [entry["id"] for entry in browse_as_admin.get("/api/v1/chats/").raise_for_status().json()]
+
+    sockets: list[WebSocket] = []
+    chat.on("websocket", sockets.append)
+    chat.reload()
+    chat.locator("#chat-input").wait_for()
+    assert sockets, "the chat opened no WebSocket"
+    before, said, chats = state(entry), ask(), history()
+
     make("sleep")
     assert "gpu-1" not in gpu_hosts()
-    browse_as_admin.get("/api/v1/chats/").raise_for_status()
     with pytest.raises(openai.APIStatusError, match="asleep"):
         ask()
+    assert history() == chats
     assert "changed=0" in make("site").split("PLAY RECAP")[1]
+    assert "asleep; image current" in make("plan")
     assert "gpu-1" not in gpu_hosts()
+
     make("wake")
     assert ask() == said
-    assert processes(entry) == before
+    assert state(entry) == before
+    assert not [socket.url for socket in sockets if socket.is_closed()]
+    assert chat.locator("#chat-input").is_editable()
