@@ -8,6 +8,7 @@ INVENTORY ?= inventories/local
 MODEL ?=
 HOST ?= entry:gpu
 UNIT ?=
+ROUNDS ?= 5
 LINES ?= 100
 YES ?=
 
@@ -20,7 +21,7 @@ PLAYBOOK = ansible-playbook -i $(INVENTORY) $(if $(MODEL),-e parrotpark_generate
 
 ##@ Use it
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 doctor: ## Say whether this machine can run the local default, and what up will change
 	@python3 src/localcloud/doctor.py
@@ -61,6 +62,9 @@ wake: .venv/run ## Create the GPU hosts and serve
 sleep: .venv/run ## Delete the GPU hosts; chat, login and history stay
 	$(PLAYBOOK) playbooks/sleep.yml
 
+sweep: .venv/run ## Delete what has no valid lease in the GPU hosts' project
+	$(PLAYBOOK) playbooks/sweep.yml
+
 ##@ Develop it
 test: ## Unit tests, then the whole stack and its tests
 	@$(MAKE) unit
@@ -73,7 +77,17 @@ unit: packages .venv/dev ## Unit tests, of Python and of the query engine
 	npm --prefix src/localcloud/stand_ins/query_engine test
 
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
-	pytest tests/e2e tests/conformance
+	pytest tests/e2e --ignore=tests/e2e/drills
+
+conformance: packages test-packages .venv/dev ## Test the local cloud, by its API's own clients and in its machines
+	@python -m localcloud start
+	pytest tests/conformance
+
+drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it mend
+	pytest --durations=0 tests/e2e/drills
+
+bench: .venv/run ## Measure a wake of the running stack beside the least it could take [ROUNDS=5]
+	python tests/bench/wake.py $(ROUNDS)
 
 molecule: packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql]
 	@python -m localcloud start
@@ -94,7 +108,7 @@ lock: .venv/bin/uv ## Resolve the controller's requirements anew
 	    requirements/$$name.in -o requirements/$$name.txt; \
 	done
 
-.PHONY: help doctor up stop start down status logs site plan wake sleep test unit e2e molecule lint lock packages test-packages
+.PHONY: help doctor up stop start down status logs site plan wake sleep sweep test unit e2e conformance drills bench molecule lint lock packages test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 define install

@@ -1,0 +1,189 @@
+"""Several GPU hosts, two controllers, hosts that die, clouds that refuse: on real machines, beside the running chat."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import openai
+import pytest
+from hcloud import Client
+from hcloud.images import Image
+from hcloud.server_types import ServerType
+from hcloud.servers import BoundServer
+from testinfra.host import Host
+
+from localcloud import paths
+
+GENERATED = re.compile(r"^vllm:generation_tokens_total\{.*\} (\S+)$", re.MULTILINE)
+RUNNING = re.compile(r"^vllm:num_requests_running\{.*\} (\S+)$", re.MULTILINE)
+SHORT = {"lease_seconds": 180, "ready_seconds": 170}  # so that a host that nobody renews ends while we wait
+
+
+@pytest.fixture(scope="module")
+def project() -> Client:
+    """The GPU hosts' cloud project."""
+    token = (paths.TOKENS / "gpu").read_text()
+    return Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def awake_again(entry: Host) -> Iterator[None]:
+    """Leave the stack as `make up` did."""
+    yield
+    entry.check_output("systemctl start parrotpark-keep.timer && parrotpark wake")
+
+
+def servers(project: Client) -> dict[str, BoundServer]:
+    found = project.servers.get_all()
+    assert len({server.name for server in found}) == len(found)
+    return {str(server.name): server for server in found}
+
+
+@contextmanager
+def configured(entry: Host, **changes: Any) -> Iterator[str]:
+    """Give the path of the scheduler's configuration with some values changed."""
+    values = json.loads(entry.check_output("cat /etc/parrotpark/fleet.json")) | changes
+    path = entry.check_output("mktemp")
+    entry.check_output("printf %%s %s >%s", json.dumps(values), path)
+    try:
+        yield path
+    finally:
+        entry.check_output("rm %s", path)
+
+
+def local_cloud(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "localcloud", *arguments], check=True)
+
+
+def metric(entry: Host, slot: int, pattern: re.Pattern[str]) -> float:
+    return float(pattern.findall(entry.check_output(f"curl -sf http://10.78.0.{10 + slot}:8001/metrics"))[0])
+
+
+@pytest.fixture
+def ask(client: openai.OpenAI, generate_model: str) -> Callable[[int], str]:
+    """Asks a question that takes so many tokens to answer."""
+
+    def ask(tokens: int) -> str:
+        answer = client.with_options(max_retries=0).chat.completions.create(
+            model=generate_model,
+            messages=[{"role": "user", "content": "Tell a long story about a parrot."}],
+            max_tokens=tokens,
+            extra_body={"min_tokens": tokens},
+        )
+        return answer.choices[0].message.content or ""
+
+    return ask
+
+
+def test_two_wakes_at_once_make_one_server(entry: Host, project: Client) -> None:
+    entry.check_output("parrotpark sleep")
+    assert servers(project) == {}
+    # Another controller has a lock of its own: only the cloud stands between the two.
+    with configured(entry, maker="another", leases_dir="/run/another/leases", state_dir="/run/another") as other:
+        both = entry.run(f"parrotpark wake --config {other} & parrotpark wake; one=$?; wait $!; exit $((one + $?))")
+    assert both.succeeded, both.stderr
+    assert list(servers(project)) == ["gpu-1"]
+
+
+def test_a_sweep_deletes_what_has_no_lease_and_only_there(entry: Host, project: Client) -> None:
+    orphan = project.servers.create("orphan", ServerType(name="cx23"), Image(name="debian-13"))
+    for action in (orphan.action, *orphan.next_actions):
+        action.wait_until_finished()
+    entry.check_output("parrotpark sweep")
+    assert list(servers(project)) == ["gpu-1"]
+    assert project.primary_ips.get_all(name="orphan") == []
+    assert entry.check_output("hostname") == "entry-server"
+
+
+def test_hosts_share_the_load_and_one_may_die(
+    entry: Host, project: Client, ask: Callable[[int], str], state: Callable[[Host], Mapping[str, str]]
+) -> None:
+    services = state(entry)["services"]
+    entry.check_output("parrotpark wake 2")
+    before = [metric(entry, slot, GENERATED) for slot in (1, 2)]
+    with ThreadPoolExecutor(8) as people:
+        list(people.map(ask, [16] * 8))
+    assert all(metric(entry, slot, GENERATED) > before[slot - 1] for slot in (1, 2))
+
+    with ThreadPoolExecutor(4) as people:
+        answers = [people.submit(ask, 300) for _ in range(4)]
+        deadline = time.monotonic() + 30
+        while not all(metric(entry, slot, RUNNING) for slot in (1, 2)):
+            assert time.monotonic() < deadline
+        lost = metric(entry, 2, RUNNING)
+        servers(project)["gpu-2"].power_off().wait_until_finished()
+        assert ask(4), "the next question is answered by the host that is left"
+        failed = [answer for answer in answers if answer.exception(timeout=300)]
+    assert 0 < len(failed) <= lost
+
+    entry.check_output("parrotpark wake 3")
+    assert sorted(servers(project)) == ["gpu-1", "gpu-2", "gpu-3"]
+    before = [metric(entry, slot, GENERATED) for slot in (1, 2, 3)]
+    with ThreadPoolExecutor(12) as people:
+        list(people.map(ask, [16] * 12))
+    assert all(metric(entry, slot, GENERATED) > before[slot - 1] for slot in (1, 2, 3))
+    assert state(entry)["services"] == services
+    entry.check_output("parrotpark wake 1")
+    assert list(servers(project)) == ["gpu-1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"token_file": "/etc/hostname"}, "check the token in /etc/hostname"),
+        ({"offers": [{"location": "fsn1", "server_type": "renamed"}]}, "server type 'renamed' is unknown"),
+        ({"fingerprint": "0" * 32}, "run make wake"),
+    ],
+    ids=["token", "type", "image"],
+)
+def test_what_is_wrong_is_one_line_and_leaves_nothing(
+    entry: Host, project: Client, changes: dict[str, Any], says: str
+) -> None:
+    entry.check_output("systemctl stop parrotpark-keep.timer && parrotpark sleep")
+    with configured(entry, **changes) as config:
+        wake = entry.run(f"parrotpark wake --config {config}")
+    assert wake.rc == 1
+    (line,) = wake.stderr.strip().splitlines()
+    assert says in line
+    assert servers(project) == {}
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        (["scarce", "--type", "ccx33", "--location", "fsn1"], "resource_unavailable"),
+        (["limit", "--project", "gpu", "0"], "resource_limit_exceeded"),
+    ],
+    ids=["capacity", "quota"],
+)
+def test_a_cloud_that_has_nothing_is_one_line(entry: Host, project: Client, order: list[str], says: str) -> None:
+    entry.check_output("systemctl stop parrotpark-keep.timer && parrotpark sleep")
+    on, off = (order, [*order[:-1], "off"]) if order[0] == "limit" else ([*order, "on"], [*order, "off"])
+    local_cloud(*on)
+    try:
+        wake = entry.run("parrotpark wake")
+    finally:
+        local_cloud(*off)
+    assert wake.rc == 1
+    (line,) = wake.stderr.strip().splitlines()
+    assert says in line
+    assert servers(project) == {}
+
+
+def test_a_host_that_nobody_renews_ends_by_itself(entry: Host, project: Client) -> None:
+    entry.check_output("systemctl stop parrotpark-keep.timer && parrotpark sleep")
+    with configured(entry, **SHORT) as config:
+        entry.check_output(f"parrotpark wake --config {config}")
+    deadline = time.monotonic() + 600
+    while servers(project)["gpu-1"].status != "off":
+        assert time.monotonic() < deadline, "the dead-man did not end it"
+        time.sleep(5)
+    # The sweep alone, then, ends the bill.
+    entry.check_output("parrotpark sweep")
+    assert servers(project) == {}
