@@ -43,7 +43,7 @@ down: .venv/run ## Delete everything that up made [YES=1 does not ask]
 	@rm -rf inventories/local/.state
 
 status: .venv/run ## Show machines and services
-	@python -m localcloud status
+	@$(if $(findstring local,$(INVENTORY)),python -m localcloud status)
 	@ansible-playbook -i $(INVENTORY) playbooks/status.yml
 
 logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -65,6 +66,13 @@ def metric(entry: Host, slot: int, pattern: re.Pattern[str]) -> float:
     return float(pattern.findall(entry.check_output(f"curl -sf http://10.78.0.{10 + slot}:8001/metrics"))[0])
 
 
+def contents(top: Path) -> dict[str, bytes]:
+    """Read what a machine has written upon its image, apart from what every boot writes anew."""
+    volatile = ("var/", "root/", "tmp/", "run/")
+    found = {str(path.relative_to(top)): path for path in top.rglob("*") if path.is_file() and not path.is_symlink()}
+    return {name: path.read_bytes() for name, path in found.items() if not name.startswith(volatile)}
+
+
 @pytest.fixture
 def ask(client: openai.OpenAI, generate_model: str) -> Callable[[int], str]:
     """Asks a question that takes so many tokens to answer."""
@@ -91,6 +99,16 @@ def test_two_wakes_at_once_make_one_server(entry: Host, project: Client) -> None
     assert list(servers(project)) == ["gpu-1"]
 
 
+def test_a_wake_that_is_killed_is_finished_by_the_timer(entry: Host, project: Client) -> None:
+    entry.check_output("parrotpark sleep")
+    entry.run("timeout --signal=KILL 1.5 parrotpark wake")
+    deadline = time.monotonic() + 240
+    while "gpu-1: serving, its models answer" not in entry.check_output("parrotpark status"):
+        assert time.monotonic() < deadline
+        time.sleep(2)
+    assert list(servers(project)) == ["gpu-1"]
+
+
 def test_a_sweep_deletes_what_has_no_lease_and_only_there(entry: Host, project: Client) -> None:
     orphan = project.servers.create("orphan", ServerType(name="cx23"), Image(name="debian-13"))
     for action in (orphan.action, *orphan.next_actions):
@@ -99,6 +117,23 @@ def test_a_sweep_deletes_what_has_no_lease_and_only_there(entry: Host, project: 
     assert list(servers(project)) == ["gpu-1"]
     assert project.primary_ips.get_all(name="orphan") == []
     assert entry.check_output("hostname") == "entry-server"
+
+
+def test_hosts_of_one_image_differ_by_their_slots_alone(entry: Host, project: Client) -> None:
+    entry.check_output("parrotpark wake 2")
+    found = servers(project)
+    one, two = (contents(paths.MACHINES / f"server-{found[name].id}/upper") for name in ("gpu-1", "gpu-2"))
+    assert one.keys() == two.keys()
+    assert {name for name in one if one[name] != two[name]} == {
+        "etc/hostname",
+        "etc/hosts",
+        "etc/machine-id",
+        "etc/parrotpark/credentials/lease_until",
+        "etc/parrotpark/slot.json",
+        "etc/ssh/ssh_host_ed25519_key",
+        "etc/ssh/ssh_host_ed25519_key.pub",
+        "etc/wireguard/wg0.conf",
+    }
 
 
 def test_hosts_share_the_load_and_one_may_die(
