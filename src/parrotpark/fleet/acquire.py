@@ -22,6 +22,7 @@ from parrotpark.fleet.clock import Clock, SystemClock
 from parrotpark.lease import Lease, LeaseError
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between the tries of one offer, each times a random 0.5 to 1.5
+ENOUGH = 60.0  # seconds; a try that fails later than this is the last one, as the leases of other servers run on
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,13 @@ class Acquirer:
         raise type(refusals[-1])(f"no offer can be had now: {'; '.join(map(str, refusals))}")
 
     def _patiently(self, spec: ServerSpec) -> Server:
+        end = self._clock.now() + ENOUGH
         for pause in PAUSES:
             try:
                 return self._try(spec)
             except (Transient, RateLimited):
+                if self._clock.now() > end:
+                    raise
                 self._clock.sleep(pause * self._jitter(0.5, 1.5))
         return self._try(spec)
 

@@ -101,6 +101,9 @@ def load(path: Path) -> Fleet:
     top.end()
     if not problems and fleet.hosts > len(fleet.slots):
         problems.append(f"hosts is {fleet.hosts}, but {slots_file} has only {len(fleet.slots)} slots")
+    if not problems and fleet.drain_seconds * 3 > fleet.lease_seconds:
+        # While some hosts are drained, the leases of the others are not renewed.
+        problems.append(f"drain_seconds must be at most a third of lease_seconds, {fleet.lease_seconds // 3}")
     if problems:
         raise ConfigError([f"{path}: {problem}" for problem in problems])
     return fleet

@@ -53,7 +53,8 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     off = [host for host in hosts if host.server.status == OFF and host.lease.state is State.SERVING]
     swept += tuple(Sweep(host.server, "it is switched off") for host in off)
 
-    number = wanted_number(fleet, wish)
+    # There are never more than slots.
+    number = fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
     # A host that does not serve yet is missed least, then the one with the highest number.
     order = sorted(
         (host for host in hosts if host not in off), key=lambda host: (not host.serves(), fleet.slots.index(host.slot))
@@ -68,7 +69,7 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
         *map(Remove, seen.leftovers),
         *(Delete(host.server, host.slot, "it is not wished for") for host in reversed(surplus)),
         *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
-        *_creations(fleet, seen, _free(fleet, seen, kept)[: number - len(kept)], image),
+        *_creations(fleet, seen, _free(fleet, kept)[: number - len(kept)], image),
     )
 
 
@@ -79,11 +80,6 @@ def sweep(fleet: Fleet, seen: Seen) -> tuple[Action, ...]:
         WrongProject: the token opens a project that holds other servers of ours.
     """
     return (*_unleased(fleet, seen), *map(Remove, seen.leftovers))
-
-
-def wanted_number(fleet: Fleet, wish: Wish) -> int:
-    """Say how many hosts are wished for; there are never more than slots."""
-    return fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
 
 
 def standing(fleet: Fleet, seen: Seen) -> list[Host]:
@@ -170,13 +166,9 @@ def _upkeep(fleet: Fleet, now: int, hosts: Sequence[Host]) -> list[Action]:
     return actions
 
 
-def _free(fleet: Fleet, seen: Seen, kept: Sequence[Host]) -> list[FleetSlot]:
+def _free(fleet: Fleet, kept: Sequence[Host]) -> list[FleetSlot]:
     """List the slots in which a server can be made once everything that has to go is gone."""
     taken = {host.slot.name for host in kept}
-    for server in seen.servers:
-        # The name is taken, too, by a server that somebody bakes in a slot.
-        if server.labels.get(label.STATE) == State.BAKING and _objection(fleet, server, seen.now) is None:
-            taken |= {server.name}
     return [slot for slot in fleet.slots if slot.name not in taken]
 
 

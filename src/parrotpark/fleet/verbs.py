@@ -7,7 +7,7 @@ from pathlib import Path
 
 from parrotpark.cloud.errors import NameTaken, RateLimited, Transient
 from parrotpark.fleet import decide
-from parrotpark.fleet.actions import Action, Lack, MarkServing, Renew
+from parrotpark.fleet.actions import Action, Delete, Lack, MarkServing, Renew
 from parrotpark.fleet.decide import Seen
 from parrotpark.fleet.errors import NotReached, WishError
 from parrotpark.fleet.keep import Keeper, Outcome, Trouble
@@ -111,10 +111,10 @@ def fulfil(keeper: Keeper, wish: Wish) -> Report:
             keeper.clock.sleep(LOOK_AGAIN)
             continue
         done += outcome.done
-        if any(isinstance(action, MarkServing) for action in outcome.done):
+        if any(isinstance(action, Delete | MarkServing) for action in outcome.done):
             patience.renew()
         if not outcome.done:
-            missing = _missing(keeper, wish, outcome)
+            missing = _missing(keeper, outcome)
             if missing is None:
                 break
             patience.wait_for(missing)
@@ -126,11 +126,14 @@ def fulfil(keeper: Keeper, wish: Wish) -> Report:
 
 
 class _Patience:
-    """Tells what is waited for, and how long that is worth while: `ready_seconds`, anew with every host that serves."""
+    """Tells what is waited for, and how long that is worth while: `ready_seconds`, anew with every host that is done.
+
+    A drain may take longer than that by itself.
+    """
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self._missing = ""
+        self._missing = "the cloud takes its time"
         self.renew()
 
     def renew(self) -> None:
@@ -163,15 +166,13 @@ def _step(keeper: Keeper, wish: Wish) -> Outcome:
     return outcome
 
 
-def _missing(keeper: Keeper, wish: Wish, outcome: Outcome) -> str | None:
+def _missing(keeper: Keeper, outcome: Outcome) -> str | None:
     """Say why the wish is not fulfilled, after a step in which nothing was done."""
     if outcome.troubles:
         return str(outcome.troubles[0])
     hosts = decide.standing(keeper.fleet, outcome.seen)
     if silent := [host.slot.name for host in hosts if not host.serves()]:
         return f"{', '.join(silent)}: the models do not answer yet"
-    if len(hosts) < decide.wanted_number(keeper.fleet, wish):
-        return "a slot is taken by a server that is being baked"
     if hosts and not keeper.endpoint_ready():
         return NO_ENDPOINT
     return None

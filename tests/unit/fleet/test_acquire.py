@@ -83,6 +83,19 @@ def test_passing_trouble_is_waited_for_but_not_for_ever(
     assert project.clock.now() - start == 1 + 2 + 4 + 8
 
 
+def test_a_cloud_that_takes_minutes_to_fail_is_not_asked_again(
+    acquirer: Acquirer, specs: list[ServerSpec], controller: Controller, project: Project
+) -> None:
+    def fail(_: str) -> Fault | None:
+        project.clock.sleep(61)
+        return "refused"
+
+    controller.cloud.fault = fail
+    with pytest.raises(Transient):
+        acquirer.acquire(specs)
+    assert len(acquirer.tries) == 1
+
+
 def test_a_server_whose_answer_was_lost_is_found_again(
     acquirer: Acquirer, specs: list[ServerSpec], controller: Controller, project: Project
 ) -> None:

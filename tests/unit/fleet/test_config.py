@@ -59,6 +59,7 @@ def test_what_can_be_left_out_has_a_value(write_config: Write) -> None:
         ({"maker": "a b"}, "maker must be a label: at most 63 letters, digits, '-', '_' or '.'"),
         ({"lease_seconds": 60}, "lease_seconds must be a whole number from 180 to 86400"),
         ({"drain_seconds": "60"}, "drain_seconds must be a whole number from 0 to 3600"),
+        ({"drain_seconds": 301}, "drain_seconds must be at most a third of lease_seconds, 300"),
         ({"models": [{"name": "generate", "port": 0}]}, "models[0].port must be a whole number from 1 to 65535"),
         ({"endpoint_address": "10.78.0.1/24"}, "endpoint_address must be an IP address"),
         ({"endpoint_address": "entry"}, "endpoint_address must be an IP address"),

@@ -10,11 +10,15 @@ import pytest
 from parrotpark.cloud import OFF, Leftover
 from parrotpark.cloud.errors import AuthFailed, CloudError, InvalidRequest, OutOfCapacity, Transient
 from parrotpark.fleet import verbs
+from parrotpark.fleet.config import load
 from parrotpark.fleet.errors import FleetError, NoImage, NotReached, WishError, WrongProject
 from parrotpark.fleet.wish import ASLEEP, Wish, read_wish
 from parrotpark.lease import ROLE, STATE, UNTIL, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from tests.unit.fleet.conftest import Controller, Fault, Project
 
 AWAKE = Wish(None)
@@ -114,6 +118,17 @@ def test_answers_that_do_not_end_are_cut_after_a_while(controller: Controller, p
     controller.gate.answering_until = controller.clock.now() + 3600
     verbs.fulfil(controller.keeper, ASLEEP)
     assert "   60 s  gpu-1: 1 connections are cut after 60 s" in controller.lines
+    assert project.servers == {}
+
+
+def test_a_drain_may_take_longer_than_a_wake(
+    controller: Controller, write_config: Callable[..., Path], project: Project
+) -> None:
+    controller.fleet = load(write_config(ready_seconds=60, drain_seconds=300))
+    project.save()
+    verbs.fulfil(controller.keeper, AWAKE)
+    controller.gate.answering_until = controller.clock.now() + 3600
+    assert verbs.fulfil(controller.keeper, ASLEEP).changed
     assert project.servers == {}
 
 
@@ -236,6 +251,24 @@ def test_keep_goes_on_after_what_failed(controller: Controller, project: Project
     ]
     assert project.names() == ["gpu-1"]
     assert report.changed
+
+
+def test_a_cloud_that_is_slow_costs_no_other_host_its_lease(controller: Controller, project: Project) -> None:
+    project.save()
+    verbs.fulfil(controller.keeper, AWAKE)
+
+    def dawdle(call: str) -> Fault | None:
+        if call.startswith("create"):
+            controller.clock.sleep(500)
+        return None
+
+    controller.cloud.fault = dawdle
+    controller.wish("awake 3")
+    assert [str(action) for action in verbs.keep(controller.keeper).actions] == ["gpu-2: create from the golden image"]
+    assert [str(action) for action in verbs.keep(controller.keeper).actions] == [
+        "gpu-1: renew its lease",
+        "gpu-3: create from the golden image",
+    ]
 
 
 def test_keep_stops_at_a_refused_token(controller: Controller, project: Project) -> None:
