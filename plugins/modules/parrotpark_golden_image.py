@@ -64,6 +64,10 @@ options:
   from_server:
     description: Name of the server that the image is made of.
     type: str
+  server_id:
+    description: Id of the server that was baked. Without it, a server of that name that a second run has just made
+      could become the image in its place.
+    type: str
   make:
     description: Whether to make the image where there is none. The server must have been baked to its end.
     type: bool
@@ -85,6 +89,7 @@ EXAMPLES = r"""
     fingerprint: "{{ gpu_fingerprint.whole }}"
     parts: "{{ gpu_fingerprint.parts }}"
     from_server: gpu-bake
+    server_id: "{{ bake.server.id }}"
     make: true
 """
 
@@ -117,6 +122,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "fingerprint": {"required": True},
     "parts": {"type": "dict", "default": {}},
     "from_server": {},
+    "server_id": {},
     "make": {"type": "bool", "default": False},
 }
 
@@ -155,7 +161,8 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     }
     if name is None or not (image or params["make"]):
         return result
-    plan = golden.decide(images, bake_server.find(cloud, name), fingerprint)
+    servers = [server for server in bake_server.find(cloud, name) if params["server_id"] in (None, server.id)]
+    plan = golden.decide(images, servers, fingerprint)
     image = plan.image if check else golden.carry_out(cloud, plan, fingerprint)
     return result | {
         "changed": plan.changes,

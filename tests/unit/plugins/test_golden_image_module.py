@@ -231,6 +231,15 @@ def test_only_a_host_that_was_baked_from_the_fingerprint_becomes_an_image(run: R
     assert client.servers.get_by_name("gpu-bake") is not None
 
 
+def test_the_server_of_a_second_run_becomes_no_image(run: Run, bake: Run, client: Client) -> None:
+    first, second = bake()["server"]["id"], bake()["server"]["id"]
+    result = run(from_server="gpu-bake", server_id=first, make=True)
+    assert result["failed"]
+    assert result["msg"] == f"there is no server that was baked from fingerprint {NEW}: bake again"
+    assert images(client) == []
+    assert run(from_server="gpu-bake", server_id=second, make=True)["current"] is True
+
+
 def test_a_failed_image_leaves_the_server_and_the_older_image(
     run: Run, bake: Run, client: Client, local_cloud: Served
 ) -> None:
