@@ -39,7 +39,7 @@ def test_sleep_and_wake(
         return [entry["id"] for entry in browse_as_admin.get("/api/v1/chats/").raise_for_status().json()]
 
     sockets: list[WebSocket] = []
-    chat.on("websocket", sockets.append)
+    chat.on("websocket", lambda socket: sockets.append(socket))  # Playwright marks the function, which a method forbids
     chat.reload()
     chat.locator("#chat-input").wait_for()
     assert sockets, "the chat opened no WebSocket"
