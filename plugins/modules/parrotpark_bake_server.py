@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from parrotpark import bake_server
 from parrotpark.bake_server import HOUR, Plan, Wanted
 from parrotpark.cloud import PROVIDERS, RUNNING, Place, Server, connect
-from parrotpark.cloud.credentials import Credential, read_credential
+from parrotpark.cloud.credentials import read_credential
 from parrotpark.cloud.errors import CloudError
 from parrotpark.lease import LeaseError, label_value
 
@@ -50,11 +50,8 @@ options:
   endpoint:
     description: URL of the cloud's API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
     type: str
-  token:
-    description: Token of the project that holds the GPU hosts. Falls back to E(HCLOUD_TOKEN).
-    type: str
   token_file:
-    description: File with that token.
+    description: File with the token of the project that holds the GPU hosts. Falls back to E(HCLOUD_TOKEN).
     type: path
   offers:
     description: Where the server may be created, in order of preference; the next one is tried where capacity or quota
@@ -135,7 +132,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"required": True},
     "provider": {"choices": list(PROVIDERS), "default": "hetzner"},
     "endpoint": {},
-    "token": {"no_log": True},
     "token_file": {"type": "path", "no_log": False},
     "offers": {
         "type": "list",
@@ -155,7 +151,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, mutually_exclusive=[("token", "token_file")])
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     try:
         result = run(module.params, check=module.check_mode)
     except (CloudError, LeaseError) as error:
@@ -170,7 +166,8 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         CloudError: the cloud refused, or another controller is baking.
         LeaseError: a value cannot stand on a label.
     """
-    cloud = connect(params["provider"], _credential(params), params["endpoint"])
+    credential = read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
+    cloud = connect(params["provider"], credential, params["endpoint"])
     wanted = _wanted(params)
     plan = bake_server.decide(bake_server.find(cloud, wanted.name), wanted, int(time.time()))
     bake_server.check(cloud, plan, wanted)
@@ -181,12 +178,6 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         "server": {} if server is None else asdict(server),
         "diff": _diff(plan, wanted),
     }
-
-
-def _credential(params: dict[str, Any]) -> Credential:
-    if params["token"]:
-        return Credential(params["token"], "the module's option token")
-    return read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
 
 
 def _wanted(params: dict[str, Any]) -> Wanted:

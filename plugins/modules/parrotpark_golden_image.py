@@ -11,7 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from parrotpark import bake_server, golden
 from parrotpark.cloud import PROVIDERS, Image, connect
-from parrotpark.cloud.credentials import Credential, read_credential
+from parrotpark.cloud.credentials import read_credential
 from parrotpark.cloud.errors import CloudError
 from parrotpark.fingerprint import Fingerprint
 from parrotpark.golden import Plan
@@ -47,11 +47,8 @@ options:
   endpoint:
     description: URL of the cloud's API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
     type: str
-  token:
-    description: Token of the project that holds the GPU hosts. Falls back to E(HCLOUD_TOKEN).
-    type: str
   token_file:
-    description: File with that token.
+    description: File with the token of the project that holds the GPU hosts. Falls back to E(HCLOUD_TOKEN).
     type: path
   fingerprint:
     description: RV(ignore:whole) of what the filter P(parrotpark_fingerprint#filter) returns.
@@ -117,7 +114,6 @@ says:
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "provider": {"choices": list(PROVIDERS), "default": "hetzner"},
     "endpoint": {},
-    "token": {"no_log": True},
     "token_file": {"type": "path", "no_log": False},
     "fingerprint": {"required": True},
     "parts": {"type": "dict", "default": {}},
@@ -129,12 +125,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        ARGUMENTS,
-        supports_check_mode=True,
-        mutually_exclusive=[("token", "token_file")],
-        required_if=[("make", True, ("from_server",))],
-    )
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, required_if=[("make", True, ("from_server",))])
     try:
         result = run(module.params, check=module.check_mode)
     except CloudError as error:
@@ -148,7 +139,8 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     Raises:
         CloudError: the cloud refused, or there is no server to make the image of.
     """
-    cloud = connect(params["provider"], _credential(params), params["endpoint"])
+    credential = read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
+    cloud = connect(params["provider"], credential, params["endpoint"])
     fingerprint = Fingerprint(params["fingerprint"], params["parts"])
     images, name = golden.find(cloud), params["from_server"]
     image = golden.current(images, fingerprint.whole)
@@ -170,12 +162,6 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         "image": image.id if image else None,
         "diff": _diff(images, plan, fingerprint),
     }
-
-
-def _credential(params: dict[str, Any]) -> Credential:
-    if params["token"]:
-        return Credential(params["token"], "the module's option token")
-    return read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
 
 
 def _diff(images: Sequence[Image], plan: Plan, fingerprint: Fingerprint) -> dict[str, Any]:

@@ -65,6 +65,13 @@ def token() -> str:
 
 
 @pytest.fixture
+def token_file(token: str, tmp_path: Path) -> str:
+    path = tmp_path / "token"
+    path.write_text(token)
+    return str(path)
+
+
+@pytest.fixture
 def loader() -> DataLoader:
     loader = DataLoader()
     right: list[Any] = [("default", VaultSecret(b"right"))]

@@ -17,7 +17,7 @@ type Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def run(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token: str) -> Run:
+def run(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token_file: str) -> Run:
     """Runs the module with good arguments, changed as the test likes; None takes one away."""
     module = load_module("parrotpark_bake_server")
 
@@ -25,7 +25,7 @@ def run(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: 
         arguments = {
             "name": "gpu-bake",
             "endpoint": local_cloud.endpoint,
-            "token": token,
+            "token_file": token_file,
             "offers": [{"location": "fsn1", "server_type": "ccx33"}],
             "image": "debian-13",
             "fingerprint": "abc",
@@ -124,12 +124,13 @@ def test_the_environment_stands_in_for_token_and_endpoint(
 ) -> None:
     monkeypatch.setenv("HCLOUD_ENDPOINT", local_cloud.endpoint)
     monkeypatch.setenv("HCLOUD_TOKEN", token)
-    assert run(endpoint=None, token=None)["server"]["name"] == "gpu-bake"
+    assert run(endpoint=None, token_file=None)["server"]["name"] == "gpu-bake"
 
 
-def test_a_token_file_will_do(run: Run, token: str, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text(token)
-    assert run(token=None, token_file=str(tmp_path / "token"))["server"]["name"] == "gpu-bake"
+def test_a_wrong_token_is_one_line(run: Run, token_file: str) -> None:
+    Path(token_file).write_text("x" * 64)
+    message = f"hetzner: unable to authenticate (unauthorized): check the token in {token_file}, and that it may write"
+    assert run()["msg"] == message
 
 
 @pytest.mark.parametrize(
@@ -141,8 +142,7 @@ def test_a_token_file_will_do(run: Run, token: str, tmp_path: Path) -> None:
         ({"ssh_keys": ["nobody"]}, "SSH key 'nobody' is unknown to the cloud"),
         ({"firewalls": ["none"]}, "firewall 'none' is unknown to the cloud"),
         ({"fingerprint": "a:b"}, "fingerprint 'a:b' cannot be a label"),
-        ({"token": "x" * 64}, "hetzner: unable to authenticate (unauthorized): check the module's option token"),
-        ({"token": None, "token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
+        ({"token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
         ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1"),
         ({"offers": None}, "missing required arguments: offers"),
         ({"lease_hours": 25}, "a lease of 25 hours is not possible: give 1 to 24"),

@@ -20,14 +20,14 @@ PARTS = {"vllm": "1" * 12, "models": "2" * 12}
 
 
 @pytest.fixture
-def run(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token: str) -> Run:
+def run(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token_file: str) -> Run:
     """Runs the module with good arguments, changed as the test likes; None takes one away."""
     module = load_module("parrotpark_golden_image")
 
     def run(*, check: bool = False, **changes: Any) -> dict[str, Any]:
         arguments = {
             "endpoint": local_cloud.endpoint,
-            "token": token,
+            "token_file": token_file,
             "fingerprint": NEW,
             "parts": PARTS,
             **changes,
@@ -45,7 +45,7 @@ def client(local_cloud: Served, token: str) -> Client:
 
 
 @pytest.fixture
-def bake(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token: str) -> Run:
+def bake(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud: Served, token_file: str) -> Run:
     """Makes the server that is to become an image."""
     module = load_module("parrotpark_bake_server")
 
@@ -54,7 +54,7 @@ def bake(run_module: Run, load_module: Callable[[str], ModuleType], local_cloud:
             module,
             name="gpu-bake",
             endpoint=local_cloud.endpoint,
-            token=token,
+            token_file=token_file,
             offers=[{"location": "fsn1", "server_type": "ccx33"}],
             image="debian-13",
             fingerprint=fingerprint,
@@ -261,8 +261,7 @@ def test_a_failed_image_leaves_the_server_and_the_older_image(
     [
         ({"from_server": "gpu-bake", "make": True}, "there is no server that was baked from fingerprint"),
         ({"make": True}, "make is True but all of the following are missing: from_server"),
-        ({"token": "x" * 64}, "hetzner: unable to authenticate (unauthorized): check the module's option token"),
-        ({"token": None, "token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
+        ({"token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
         ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1"),
         ({"fingerprint": None}, "missing required arguments: fingerprint"),
     ],
@@ -274,6 +273,7 @@ def test_bad_input_is_refused_in_one_line(run: Run, changes: dict[str, Any], mes
     assert "\n" not in result["msg"]
 
 
-def test_a_token_file_will_do(run: Run, token: str, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text(token)
-    assert run(token=None, token_file=str(tmp_path / "token"))["current"] is False
+def test_a_wrong_token_is_one_line(run: Run, token_file: str) -> None:
+    Path(token_file).write_text("x" * 64)
+    message = f"hetzner: unable to authenticate (unauthorized): check the token in {token_file}, and that it may write"
+    assert run()["msg"] == message
