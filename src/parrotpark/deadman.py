@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from os import sysconf
@@ -95,11 +96,23 @@ def read_slot(path: Path) -> Slot | None:
 
 
 def read_memory(path: Path) -> float | None:
-    """Read the latest end believed since boot; None where there is none."""
+    """Read the latest end believed since boot; None where there is none, or where it cannot be read."""
     try:
         return float(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
+    except OSError as error:
+        say(f"the latest end cannot be read: {error}")
+        return None
+
+
+def remember(path: Path, end: float) -> None:
+    """Keep the latest end, where that can be done: what cannot be written must keep no host alive."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{end:.0f}\n", encoding="utf-8")
+    except OSError as error:
+        say(f"the latest end cannot be kept: {error}")
 
 
 def ask(url: str, uptime: float) -> float | None:
@@ -131,8 +144,9 @@ def since_boot() -> float:
 
 
 def say(text: str) -> None:
-    """Tell the journal."""
-    print(f"parrotpark-deadman: {text}", file=sys.stderr)
+    """Tell the journal, where it listens."""
+    with suppress(OSError):
+        print(f"parrotpark-deadman: {text}", file=sys.stderr)
 
 
 # ---- The command ------------------------------------------------------------------------------------------------
@@ -159,11 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="only say what would happen")
     options = parser.parse_args(arguments)
     facts = look(options.lease_url, DOCUMENT, MEMORY)
-    if facts.latest is not None and not options.check:
-        MEMORY.parent.mkdir(exist_ok=True)
-        MEMORY.write_text(f"{facts.latest:.0f}\n", encoding="utf-8")
     verdict = decide(facts)
     left = verdict.end - facts.uptime
+    if facts.latest is not None and not options.check:
+        remember(MEMORY, facts.latest)
     if left > 0:
         say(f"{left:.0f} s left")
         return 0

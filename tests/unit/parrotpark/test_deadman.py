@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import errno
+import io
 import json
 import re
 import subprocess
@@ -239,6 +241,34 @@ def test_what_was_heard_once_is_remembered(host: Host) -> None:
 def test_a_memory_that_broke_off_is_no_memory(host: Host) -> None:
     host.memory.parent.mkdir()
     host.memory.write_text("")
+    assert deadman.main(NOBODY) == 0
+    assert host.ran == [["systemctl", "poweroff"]]
+
+
+def test_a_memory_that_cannot_be_used_keeps_no_host_alive(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    host.memory.mkdir(parents=True)
+    assert deadman.main(NOBODY) == 0
+    assert host.ran == [["systemctl", "poweroff"]]
+    said = capsys.readouterr().err
+    assert "the latest end cannot be read: [Errno 21]" in said
+    assert "the latest end cannot be kept: [Errno 21]" in said
+
+
+def test_a_full_disk_keeps_no_host_alive(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert deadman.main(NOBODY) == 0
+    assert host.ran == [["systemctl", "poweroff"]]
+
+
+def test_a_journal_that_is_gone_keeps_no_host_alive(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Gone())
     assert deadman.main(NOBODY) == 0
     assert host.ran == [["systemctl", "poweroff"]]
 
