@@ -82,7 +82,8 @@ options:
       first one has left.
     type: str
   lease_hours:
-    description: How long the bake may take, in hours, at most 24. After that anybody may delete the server.
+    description: How long the bake may take, in hours, at most 3, as the host then switches itself off. After that
+      anybody may delete the server.
     type: int
     default: 3
   ssh_keys:

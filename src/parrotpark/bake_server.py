@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from parrotpark import lease as label
 from parrotpark.cloud import Cloud, Place, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest
+from parrotpark.deadman import WITHOUT_LEASE
 from parrotpark.fleet.acquire import Acquirer
 from parrotpark.lease import GPU, LONGEST, Lease, LeaseError, State
 
 HOUR = 3600  # seconds
+LONGEST_BAKE = WITHOUT_LEASE  # seconds; then the host switches itself off, in the middle of a bake with a longer lease
 
 
 class BeingBaked(CloudError):
@@ -58,8 +60,9 @@ def decide(found: Sequence[Server], wanted: Wanted, now: int) -> Plan:
         InvalidRequest: the lease would be too short or too long.
         LeaseError: a value cannot stand on a label.
     """
-    if not 0 < wanted.term <= LONGEST:
-        raise InvalidRequest(f"a lease of {wanted.term // HOUR} hours is not possible: give 1 to {LONGEST // HOUR}")
+    if not 0 < wanted.term <= LONGEST_BAKE:
+        hours = LONGEST_BAKE // HOUR
+        raise InvalidRequest(f"a lease of {wanted.term // HOUR} hours is not possible: give 1 to {hours}")
     new = Lease(GPU, wanted.name, State.BAKING, wanted.maker, wanted.fingerprint, now + wanted.term)
     reasons = "; ".join(f"{server.name} goes: {_objection(server, wanted, now)}" for server in found)
     return Plan(reasons or f"there is no server {wanted.name}", tuple(found), new.labels())

@@ -12,6 +12,7 @@ from parrotpark import bake_server
 from parrotpark.bake_server import HOUR, BeingBaked, Plan, Wanted, carry_out, decide
 from parrotpark.cloud import Place, Server, ServerSpec
 from parrotpark.cloud.errors import InvalidRequest, NameTaken, OutOfCapacity
+from parrotpark.deadman import WITHOUT_LEASE
 from parrotpark.lease import FINGERPRINT, UNTIL, Lease, LeaseError, State
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def test_the_next_offer_is_tried_where_there_is_no_capacity(cloud: FakeCloud) ->
     [
         ({"places": ()}, InvalidRequest, "name at least one location"),
         ({"places": (Place("fsn1", "gpu-x"),)}, InvalidRequest, "gpu-x in fsn1 is unknown"),
-        ({"term": 0}, InvalidRequest, "a lease of 0 hours is not possible: give 1 to 24"),
-        ({"term": 25 * HOUR}, InvalidRequest, "a lease of 25 hours is not possible: give 1 to 24"),
+        ({"term": 0}, InvalidRequest, "a lease of 0 hours is not possible: give 1 to 3"),
+        ({"term": 4 * HOUR}, InvalidRequest, "a lease of 4 hours is not possible: give 1 to 3"),
         ({"fingerprint": "a:b"}, LeaseError, "fingerprint 'a:b' cannot be a label"),
     ],
 )
@@ -128,5 +129,5 @@ def test_an_impossible_server_is_refused_before_the_old_one_is_deleted(
     assert cloud.calls == []
 
 
-def test_a_lease_may_last_for_a_day(cloud: FakeCloud) -> None:
-    assert make(cloud, replace(WANTED, term=24 * HOUR)).labels[UNTIL] == str(NOW + 24 * HOUR)
+def test_a_lease_may_last_as_long_as_the_dead_man_lets_the_host_live(cloud: FakeCloud) -> None:
+    assert make(cloud, replace(WANTED, term=WITHOUT_LEASE)).labels[UNTIL] == str(NOW + WITHOUT_LEASE)

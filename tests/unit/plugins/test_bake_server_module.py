@@ -145,8 +145,8 @@ def test_a_wrong_token_is_one_line(run: Run, token_file: str) -> None:
         ({"token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
         ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1"),
         ({"offers": None}, "missing required arguments: offers"),
-        ({"lease_hours": 25}, "a lease of 25 hours is not possible: give 1 to 24"),
-        ({"lease_hours": -1}, "a lease of -1 hours is not possible: give 1 to 24"),
+        ({"lease_hours": 4}, "a lease of 4 hours is not possible: give 1 to 3"),
+        ({"lease_hours": -1}, "a lease of -1 hours is not possible: give 1 to 3"),
     ],
 )
 @pytest.mark.parametrize("check", [False, True])
