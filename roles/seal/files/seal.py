@@ -33,6 +33,12 @@ IDENTITY = (
 TRACES = (
     "/root/.*_history",
     "/home/*/.*_history",
+    "/root/.lesshst",
+    "/home/*/.lesshst",
+    "/root/.viminfo",
+    "/home/*/.viminfo",
+    "/root/.wget-hsts",
+    "/home/*/.wget-hsts",
     "/root/.ansible",
     "/home/*/.ansible",
     "/root/.cache",
