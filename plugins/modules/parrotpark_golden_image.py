@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Tell whether there is a golden image, make it, or finish its making."""
+"""Tell whether there is a golden image, make it, or delete what it makes superfluous."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from parrotpark.lease import FINGERPRINT
 
 DOCUMENTATION = r"""
 module: parrotpark_golden_image
-short_description: Tell whether there is a golden image, make it, or finish its making
+short_description: Tell whether there is a golden image, make it, or delete what it makes superfluous
 description:
   - GPU hosts are created from the golden image that carries the current fingerprint. The provider's list is the truth.
-  - Without O(from_server) it only tells whether there is that image, and what has changed where there is none.
-  - With O(from_server) it also finishes what an interrupted run left. Where there is the image, the server that it was
-    made of and all older golden images are deleted.
-  - With O(make) it makes the image first, unless there is one. An image that an interrupted run began is waited for.
+  - Without O(make) and O(prune) it only tells whether there is that image, and what has changed where there is none.
+  - With O(make) it makes the image, unless there is one, and deletes the server that it was made of. An image that an
+    interrupted run began is waited for. Older images stay, as hosts are made from them until the scheduler knows of the
+    new one.
+  - With O(prune), where there is the image, it deletes all older golden images, and the server that an interrupted run
+    left. Before there is the image it deletes nothing.
   - Only a server that the module M(parrotpark_bake_server) made from the same fingerprint becomes an image, or is
     deleted.
   - Runs on the control machine, in the Python environment of this repository.
@@ -33,7 +35,8 @@ author: Parrotpark
 attributes:
   check_mode:
     support: full
-    description: To O(make) an image, the server need not be there, as a run that is only checked has not made it.
+    description: To O(make) an image, the server need not be there, as a run that is only checked has not made it. To
+      O(prune), the image must be there.
   diff_mode:
     support: full
   idempotent:
@@ -59,7 +62,7 @@ options:
     type: dict
     default: {}
   from_server:
-    description: Name of the server that the image is made of.
+    description: Name of the server that the image is made of, or was.
     type: str
   server_id:
     description: Id of the server that was baked. Without it, a server of that name that a second run has just made
@@ -67,6 +70,10 @@ options:
     type: str
   make:
     description: Whether to make the image where there is none. The server must have been baked to its end.
+    type: bool
+    default: false
+  prune:
+    description: Whether to delete what the image makes superfluous. Nothing may be made from an older image any more.
     type: bool
     default: false
 """
@@ -77,7 +84,6 @@ EXAMPLES = r"""
     token_file: ~/.config/parrotpark/gpu.token
     fingerprint: "{{ gpu_fingerprint.whole }}"
     parts: "{{ gpu_fingerprint.parts }}"
-    from_server: gpu-bake
   register: golden_image
 
 - name: Make it
@@ -88,6 +94,13 @@ EXAMPLES = r"""
     from_server: gpu-bake
     server_id: "{{ bake.server.id }}"
     make: true
+
+- name: Keep no other
+  parrotpark_golden_image:
+    token_file: ~/.config/parrotpark/gpu.token
+    fingerprint: "{{ gpu_fingerprint.whole }}"
+    from_server: gpu-bake
+    prune: true
 """
 
 RETURN = r"""
@@ -120,12 +133,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "from_server": {},
     "server_id": {},
     "make": {"type": "bool", "default": False},
+    "prune": {"type": "bool", "default": False},
+}
+RULES: dict[str, Any] = {
+    "mutually_exclusive": [("make", "prune")],
+    "required_if": [("make", True, ("from_server",)), ("prune", True, ("from_server",))],
 }
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, required_if=[("make", True, ("from_server",))])
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **RULES)
     try:
         result = run(module.params, check=module.check_mode)
     except CloudError as error:
@@ -142,7 +160,7 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     credential = read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
     cloud = connect(params["provider"], credential, params["endpoint"])
     fingerprint = Fingerprint(params["fingerprint"], params["parts"])
-    images, name = golden.find(cloud), params["from_server"]
+    images = golden.find(cloud)
     image = golden.current(images, fingerprint.whole)
     result = {
         "changed": False,
@@ -151,10 +169,13 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         "newest": images[0].labels.get(FINGERPRINT) if images else None,
         "says": golden.says(images, fingerprint),
     }
-    if name is None or not (image or params["make"]):
+    if not (params["make"] or params["prune"]):
         return result
-    servers = [server for server in bake_server.find(cloud, name) if params["server_id"] in (None, server.id)]
-    plan = golden.decide(images, servers, fingerprint)
+    found = bake_server.find(cloud, params["from_server"])
+    servers = [server for server in found if params["server_id"] in (None, server.id)]
+    plan = (golden.to_make if params["make"] else golden.to_finish)(images, servers, fingerprint)
+    if plan is None:
+        return result
     image = plan.image if check else golden.carry_out(cloud, plan, fingerprint)
     return result | {
         "changed": plan.changes,
@@ -165,11 +186,16 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
 
 
 def _diff(images: Sequence[Image], plan: Plan, fingerprint: Fingerprint) -> dict[str, Any]:
-    before = {
-        "images": sorted(image.labels.get(FINGERPRINT, "unknown") for image in images),
-        "servers": [server.name for server in plan.finished],
+    kept = [image for image in images if image not in plan.surplus]
+    after = [*_fingerprints(kept), *([] if plan.image else [fingerprint.whole])]
+    return {
+        "before": {"images": _fingerprints(images), "servers": [server.name for server in plan.finished]},
+        "after": {"images": sorted(after), "servers": []},
     }
-    return {"before": before, "after": {"images": [fingerprint.whole], "servers": []}}
+
+
+def _fingerprints(images: Sequence[Image]) -> list[str]:
+    return sorted(image.labels.get(FINGERPRINT, "unknown") for image in images)
 
 
 if __name__ == "__main__":

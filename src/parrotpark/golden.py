@@ -16,11 +16,11 @@ ROLE = "gpu-image"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What has to happen, so that there is the golden image and nothing else."""
+    """What has to happen, so that there is the golden image and, with `surplus`, nothing else."""
 
     image: Image | None  # None: it has to be made
     finished: tuple[Server, ...]  # baked for it: they go
-    surplus: tuple[Image, ...]
+    surplus: tuple[Image, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -64,16 +64,24 @@ def says(images: Sequence[Image], fingerprint: Fingerprint) -> str:
     return f"stale: {why_stale(images, fingerprint)}"
 
 
-def decide(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fingerprint) -> Plan:
-    """Have the image made unless it is there; what it was made of and what it stands in for, goes.
+def to_make(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fingerprint) -> Plan:
+    """Have the image made unless it is there; what it was made of goes, and every older image stays.
 
-    A server of another fingerprint is not ours to judge: somebody else may be baking on it.
+    Until the scheduler knows the new fingerprint, it wakes hosts from an older one.
     """
-    # A host that has joined holds secrets.
-    baked = {label.STATE: State.BAKING.value, label.FINGERPRINT: fingerprint.whole}
-    finished = tuple(server for server in servers if baked.items() <= server.labels.items())
+    return Plan(current(images, fingerprint.whole), _finished(servers, fingerprint))
+
+
+def to_finish(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fingerprint) -> Plan | None:
+    """Have everything go that the image makes superfluous; None, and nothing goes, before there is the image."""
     image = current(images, fingerprint.whole)
-    return Plan(image, finished, surplus(images, image) if image else tuple(images))
+    return Plan(image, _finished(servers, fingerprint), surplus(images, image)) if image else None
+
+
+def _finished(servers: Sequence[Server], fingerprint: Fingerprint) -> tuple[Server, ...]:
+    # A host that has joined holds secrets; on a server of another fingerprint somebody else may be baking.
+    baked = {label.STATE: State.BAKING.value, label.FINGERPRINT: fingerprint.whole}
+    return tuple(server for server in servers if baked.items() <= server.labels.items())
 
 
 def carry_out(cloud: Cloud, plan: Plan, fingerprint: Fingerprint) -> Image:

@@ -12,7 +12,7 @@ from parrotpark import bake_server, golden
 from parrotpark.cloud import Image
 from parrotpark.cloud.errors import NotFound
 from parrotpark.fingerprint import Fingerprint
-from parrotpark.golden import carry_out, current, decide, labels, says, surplus, why_stale
+from parrotpark.golden import carry_out, current, labels, says, surplus, to_finish, to_make, why_stale
 from parrotpark.lease import Lease, State
 
 if TYPE_CHECKING:
@@ -31,7 +31,13 @@ def bake(cloud: FakeCloud, fingerprint: Fingerprint = NEW, state: State = State.
 
 
 def make(cloud: FakeCloud) -> Image:
-    return carry_out(cloud, decide(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW), NEW)
+    return carry_out(cloud, to_make(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW), NEW)
+
+
+def finish(cloud: FakeCloud) -> bool:
+    """Say whether there was the image."""
+    plan = to_finish(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW)
+    return plan is not None and carry_out(cloud, plan, NEW) == plan.image
 
 
 def test_the_newest_image_of_the_fingerprint_is_current() -> None:
@@ -67,9 +73,27 @@ def test_the_image_is_made_before_anything_is_deleted(cloud: FakeCloud) -> None:
     old = cloud.save(labels(OLD))
     bake(cloud)
     made = make(cloud)
-    assert cloud.calls == ["snapshot gpu-bake", "delete gpu-bake", f"delete image {old.id}"]
-    assert (made.labels, list(cloud.saved)) == (labels(NEW), [made.id])
-    assert not decide(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW).changes
+    assert cloud.calls == ["snapshot gpu-bake", "delete gpu-bake"]
+    assert (made.labels, list(cloud.saved)) == (labels(NEW), [old.id, made.id])
+    assert not to_make(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW).changes
+
+
+def test_what_the_image_makes_superfluous_goes(cloud: FakeCloud) -> None:
+    old, made = cloud.save(labels(OLD)), cloud.save(labels(NEW))
+    bake(cloud)
+    assert finish(cloud)
+    assert cloud.calls == ["delete gpu-bake", f"delete image {old.id}"]
+    assert list(cloud.saved) == [made.id]
+    plan = to_finish(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW)
+    assert plan is not None
+    assert not plan.changes
+
+
+def test_before_there_is_the_image_nothing_is_superfluous(cloud: FakeCloud) -> None:
+    cloud.save(labels(OLD))
+    bake(cloud)
+    assert not finish(cloud)
+    assert cloud.calls == []
 
 
 def test_an_image_that_is_there_is_not_made_again(cloud: FakeCloud) -> None:
@@ -95,4 +119,5 @@ def test_such_a_host_is_not_deleted_either(cloud: FakeCloud, fingerprint: Finger
     cloud.save(labels(NEW))
     bake(cloud, fingerprint, state)
     make(cloud)
+    assert finish(cloud)
     assert cloud.calls == []

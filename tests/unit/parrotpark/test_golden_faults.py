@@ -24,7 +24,10 @@ OLD = Fingerprint("a" * 32, {"vllm": "0" * 12})
 
 
 def make(cloud: HetznerCloud) -> None:
-    plan = golden.decide(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW)
+    """As a run does: make the image, and delete what it makes superfluous."""
+    golden.carry_out(cloud, golden.to_make(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW), NEW)
+    plan = golden.to_finish(golden.find(cloud), bake_server.find(cloud, "gpu-bake"), NEW)
+    assert plan
     golden.carry_out(cloud, plan, NEW)
 
 

@@ -150,7 +150,7 @@ def test_make_check_idempotent(run: Run, bake: Run) -> None:
     assert run(from_server="gpu-bake", make=True, check=True)["changed"] is False
 
 
-def test_older_images_are_pruned_and_others_are_left_alone(run: Run, bake: Run, client: Client) -> None:
+def test_older_images_stay_until_they_are_pruned_and_others_are_left_alone(run: Run, bake: Run, client: Client) -> None:
     server = client.servers.get_by_name(bake(OLD)["server"]["name"])
     assert server is not None
     server.create_image("mine", labels={"mine": "yes"}).action.wait_until_finished()
@@ -158,6 +158,13 @@ def test_older_images_are_pruned_and_others_are_left_alone(run: Run, bake: Run, 
     bake()
     result = run(from_server="gpu-bake", make=True)
     assert result["diff"]["before"]["images"] == [OLD]
+    assert result["diff"]["after"]["images"] == [OLD, NEW]
+    assert images(client) == [{"mine": "yes"}, labels(OLD), labels(NEW)]
+    result = run(from_server="gpu-bake", prune=True)
+    assert result["diff"] == {
+        "before": {"images": [OLD, NEW], "servers": []},
+        "after": {"images": [NEW], "servers": []},
+    }
     assert images(client) == [{"mine": "yes"}, labels(NEW)]
 
 
@@ -172,7 +179,7 @@ def test_an_interrupted_run_is_finished(run: Run, bake: Run, client: Client) -> 
     assert client.servers.get_all() == []
 
 
-# ---- finish -----------------------------------------------------------------------------------------------------
+# ---- prune ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -187,27 +194,36 @@ def killed(run: Run, bake: Run, client: Client) -> None:
 
 @pytest.mark.usefixtures("killed")
 def test_what_a_killed_run_left_goes(run: Run, client: Client) -> None:
-    result = run(from_server="gpu-bake")
+    result = run(from_server="gpu-bake", prune=True)
     assert (result["changed"], result["current"], result["says"]) == (True, True, "image current")
     assert result["diff"]["before"] == {"images": [OLD, NEW], "servers": ["gpu-bake"]}
     assert images(client) == [labels(NEW)]
     assert client.servers.get_all() == []
+    assert run(from_server="gpu-bake", prune=True)["changed"] is False
+
+
+@pytest.mark.usefixtures("killed")
+def test_who_only_looks_deletes_nothing(run: Run, client: Client) -> None:
     assert run(from_server="gpu-bake")["changed"] is False
+    assert images(client) == [labels(OLD), labels(NEW)]
+    assert len(client.servers.get_all()) == 1
 
 
 @pytest.mark.usefixtures("killed")
 def test_what_a_killed_run_left_stays_in_check_mode(run: Run, client: Client) -> None:
-    result = run(from_server="gpu-bake", check=True)
+    result = run(from_server="gpu-bake", prune=True, check=True)
     assert (result["changed"], result["image"]) == (True, run()["image"])
     assert images(client) == [labels(OLD), labels(NEW)]
     assert len(client.servers.get_all()) == 1
 
 
-def test_before_there_is_the_image_nothing_is_finished(run: Run, bake: Run, client: Client) -> None:
+def test_before_there_is_the_image_nothing_is_pruned(run: Run, bake: Run, client: Client) -> None:
+    bake(OLD)
+    run(fingerprint=OLD, from_server="gpu-bake", make=True)
     bake()
-    result = run(from_server="gpu-bake")
-    assert (result["changed"], result["current"], result["says"]) == (False, False, "stale: there is none yet")
-    assert images(client) == []
+    result = run(from_server="gpu-bake", prune=True)
+    assert (result["changed"], result["current"]) == (False, False)
+    assert images(client) == [labels(OLD)]
     assert len(client.servers.get_all()) == 1
 
 
@@ -215,7 +231,7 @@ def test_what_another_bakes_from_another_fingerprint_is_left_alone(run: Run, bak
     bake()
     run(from_server="gpu-bake", make=True)
     bake(OLD)
-    assert run(from_server="gpu-bake")["changed"] is False
+    assert run(from_server="gpu-bake", prune=True)["changed"] is False
     assert len(client.servers.get_all()) == 1
 
 
@@ -260,6 +276,8 @@ def test_a_failed_image_leaves_the_server_and_the_older_image(
     ("changes", "message"),
     [
         ({"from_server": "gpu-bake", "make": True}, "there is no server that was baked from fingerprint"),
+        ({"prune": True}, "prune is True but all of the following are missing: from_server"),
+        ({"make": True, "prune": True, "from_server": "gpu-bake"}, "parameters are mutually exclusive: make|prune"),
         ({"make": True}, "make is True but all of the following are missing: from_server"),
         ({"token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
         ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1"),
