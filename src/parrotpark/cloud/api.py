@@ -78,6 +78,7 @@ class Leftover:
     kind: str  # "address" or "volume"
     id: str
     name: str
+    created: int  # epoch seconds, by the provider's clock
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"

@@ -25,7 +25,7 @@ from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFo
 from parrotpark.cloud.hetzner_errors import ErrorTranslator
 from parrotpark.cloud.hetzner_images import Snapshots
 from parrotpark.cloud.hetzner_patience import Patience
-from parrotpark.cloud.hetzner_views import available_locations, prices, selector, server_of
+from parrotpark.cloud.hetzner_views import available_locations, epoch, prices, selector, server_of
 
 ENDPOINT = "https://api.hetzner.cloud/v1"
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer
@@ -123,8 +123,8 @@ class HetznerCloud:
             volumes = [each for each in self._client.volumes.get_all() if each.server is None]
         # Nothing else protects what is unused but a person who wants to keep it.
         return (
-            *(Leftover("address", str(each.id), str(each.name)) for each in addresses if not _protected(each)),
-            *(Leftover("volume", str(each.id), str(each.name)) for each in volumes if not _protected(each)),
+            *(_leftover("address", each) for each in addresses if not _protected(each)),
+            *(_leftover("volume", each) for each in volumes if not _protected(each)),
         )
 
     def delete_leftover(self, leftover: Leftover) -> None:
@@ -179,6 +179,10 @@ class HetznerCloud:
     def _must_be_gone(self, bound: BoundServer) -> NoReturn:
         bound.reload()
         raise Transient(f"server {bound.name} is still listed after its deletion: look into the cloud's console")
+
+
+def _leftover(kind: str, thing: BoundPrimaryIP | BoundVolume) -> Leftover:
+    return Leftover(kind, str(thing.id), str(thing.name), epoch(thing.created))
 
 
 def _protected(thing: BoundPrimaryIP | BoundVolume) -> bool:

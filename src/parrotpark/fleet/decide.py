@@ -14,6 +14,8 @@ from parrotpark.fleet.errors import WrongProject
 from parrotpark.fleet.wish import Wish
 from parrotpark.lease import GPU, LONGEST, Lease, LeaseError, State
 
+FRESH = 600  # seconds; an address that is younger may belong to a server that the cloud is about to make
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -66,7 +68,7 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     return (
         *_upkeep(fleet, seen.now, kept),
         *swept,
-        *map(Remove, seen.leftovers),
+        *_removals(seen),
         *(Delete(host.server, host.slot, "it is not wished for") for host in reversed(surplus)),
         *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
         *_creations(fleet, seen, _free(fleet, kept)[: number - len(kept)], image),
@@ -79,7 +81,7 @@ def sweep(fleet: Fleet, seen: Seen) -> tuple[Action, ...]:
     Raises:
         WrongProject: the token opens a project that holds other servers of ours.
     """
-    return (*_unleased(fleet, seen), *map(Remove, seen.leftovers))
+    return (*_unleased(fleet, seen), *_removals(seen))
 
 
 def standing(fleet: Fleet, seen: Seen) -> list[Host]:
@@ -97,6 +99,10 @@ def _unleased(fleet: Fleet, seen: Seen) -> tuple[Sweep, ...]:
             )
     judged = ((server, _objection(fleet, server, seen.now)) for server in seen.servers)
     return tuple(Sweep(server, objection) for server, objection in judged if objection)
+
+
+def _removals(seen: Seen) -> tuple[Remove, ...]:
+    return tuple(Remove(leftover) for leftover in seen.leftovers if seen.now - leftover.created > FRESH)
 
 
 def _objection(fleet: Fleet, server: Server, now: int) -> str | None:

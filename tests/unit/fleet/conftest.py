@@ -217,7 +217,7 @@ class SimulatedCloud:
         """Leave an address behind: of a server that was not made yet, or is gone already."""
         if server:
             self._delete(server)
-        address = Leftover("address", self.project.id(), "192.0.2.9")
+        address = Leftover("address", self.project.id(), "192.0.2.9", int(self.project.clock.now()))
         self.project.leftovers[address.id] = address
 
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:

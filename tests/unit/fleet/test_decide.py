@@ -134,7 +134,7 @@ def test_a_server_that_bakes_is_left_alone(decided: Decided, project: Project) -
 
 
 def test_leftovers_go(decided: Decided, project: Project) -> None:
-    project.leftovers["7"] = Leftover("address", "7", "192.0.2.9")
+    project.leftovers["7"] = Leftover("address", "7", "192.0.2.9", NOW - 601)
     assert decided(Wish(0)) == ["address 192.0.2.9: delete, no server uses it"]
 
 
@@ -202,6 +202,14 @@ def test_leases_come_before_anything_that_takes_long(decided: Decided, project: 
     assert [line.split(":")[0] for line in decided(Wish(2), "gpu-1")] == ["gpu-1", "stray", "gpu-2"]
 
 
+def test_what_the_cloud_may_just_have_made_for_a_server_stays(
+    decided: Decided, fleet: Fleet, project: Project
+) -> None:
+    project.leftovers["7"] = Leftover("address", "7", "192.0.2.9", NOW - 600)
+    assert decided(Wish(0)) == []
+    assert sweep(fleet, look(project)) == ()
+
+
 def test_the_project_of_the_entry_server_is_not_touched(fleet: Fleet, project: Project) -> None:
     project.add("entry-server", {ROLE: "entry"})
     project.add("stray", {})
@@ -215,7 +223,7 @@ def test_the_project_of_the_entry_server_is_not_touched(fleet: Fleet, project: P
 def test_a_sweep_asks_for_no_wish(fleet: Fleet, project: Project) -> None:
     project.add("stray", {STATE: "serving"})
     project.add("gpu-1", project.lease())
-    project.leftovers["7"] = Leftover("volume", "7", "data")
+    project.leftovers["7"] = Leftover("volume", "7", "data", NOW - 601)
     swept: tuple[Action, ...] = sweep(fleet, look(project))
     assert [str(action).split(",")[0] for action in swept] == ["stray: delete at once", "volume data: delete"]
 

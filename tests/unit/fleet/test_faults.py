@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from parrotpark.cloud import OFF
 from parrotpark.fleet import verbs
+from parrotpark.fleet.decide import FRESH
 from parrotpark.fleet.wish import ASLEEP, Wish
 from parrotpark.lease import SLOT, State
 
@@ -64,6 +65,8 @@ def test_a_fault_at_any_call_is_made_good(world: World, verb: str, fault: Fault,
             verbs.fulfil(controller.keeper, Wish(2))
             assert project.names() == ["gpu-1", "gpu-2", "gpu-bake"]
             verbs.fulfil(controller.keeper, ASLEEP)
+            controller.clock.sleep(FRESH + 1)
+            verbs.keep(controller.keeper)
         assert project.names() == ["gpu-bake"]
         assert project.leftovers == {}
         if not reached:

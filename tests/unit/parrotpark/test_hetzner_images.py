@@ -140,9 +140,11 @@ def test_what_no_server_uses_is_listed_and_deleted(hetzner: HetznerCloud, server
     for action in (used.action, *used.next_actions):
         action.wait_until_finished()
     found = hetzner.leftovers()
+    created = found[0].created
+    assert time.time() - 60 < created <= found[1].created <= time.time()
     assert found == (
-        Leftover("address", str(address.id), "lost"),
-        Leftover("volume", str(volume.volume.id), "disk"),
+        Leftover("address", str(address.id), "lost", created),
+        Leftover("volume", str(volume.volume.id), "disk", found[1].created),
     )
     assert [str(each) for each in found] == ["address lost", "volume disk"]
     for leftover in [*found, *found]:
