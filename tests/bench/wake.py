@@ -6,12 +6,15 @@ Needs the running stack of `make up`. Every round measures both in turn, so that
 - bare: a server from the same image that nobody told anything, from the API call until it lets us in, and then the same
   two `vllm serve` alone, on the same warm caches, until they answer.
 
+At last a wake from scratch: `make wake` where there is no image, which bakes one first.
+
 Writes docs/benchmarks/wake.md and wake.svg.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import statistics
 import subprocess
@@ -157,13 +160,25 @@ def bare(client: Client, entry: str) -> tuple[float, float]:
         answer.server.delete().wait_until_finished()
 
 
+def from_scratch(client: Client, entry: str) -> tuple[float, list[tuple[str, float]]]:
+    """Wake where there is no image; return the seconds of all, and of the tasks that took longest."""
+    must(ssh(ENTRY, entry, "parrotpark sleep"))
+    for image in client.images.get_all(type=["snapshot"], label_selector="parrotpark-role=gpu-image"):
+        image.delete()
+    begin = time.time()
+    output = must(subprocess.run(["make", "wake"], check=False, capture_output=True, text=True))
+    whole = time.time() - begin
+    tasks = re.findall(r"^(\S.*?) -+ ([\d.]+)s$", output, re.MULTILINE)
+    return whole, [(name, float(seconds)) for name, seconds in tasks]
+
+
 def medians(rounds: Sequence[Round]) -> dict[str, float]:
     names = [*Round.__dataclass_fields__, "wake", "bare"]
     return {name: statistics.median(getattr(each, name) for each in rounds) for name in names}
 
 
-def page(rounds: Sequence[Round]) -> str:
-    """Write the table: every round, the medians and the ratio."""
+def page(rounds: Sequence[Round], scratch: float, tasks: Sequence[tuple[str, float]]) -> str:
+    """Write the tables: every round, the medians and the ratio; then the wake from scratch."""
     middle = medians(rounds)
     ratio = statistics.median(each.wake / each.bare for each in rounds)
     titles = "| | server runs | joined | models answer | **wake** | boot | models alone | **bare** | ratio |"
@@ -176,7 +191,23 @@ def page(rounds: Sequence[Round]) -> str:
         f"| median | {middle['create']:.1f} | {middle['join']:.1f} | {middle['models']:.1f} | **{middle['wake']:.1f}** "
         f"| {middle['bare_boot']:.1f} | {middle['bare_models']:.1f} | **{middle['bare']:.1f}** | **{ratio:.2f}** |"
     )
-    return "\n".join([INTRODUCTION, titles, "|---" * 9 + "|", *rows, last, ""])
+    longest = [f"| {name} | {seconds:.1f} |" for name, seconds in tasks[:8]]
+    text = f"{SCRATCH} {scratch:.0f} s, {scratch / middle['wake']:.1f} times a wake from the image.\n"
+    return "\n".join(
+        [
+            INTRODUCTION,
+            titles,
+            "|---" * 9 + "|",
+            *rows,
+            last,
+            "",
+            text,
+            "| longest tasks | s |",
+            "|---|---|",
+            *longest,
+            "",
+        ]
+    )
 
 
 def picture(middle: dict[str, float]) -> str:
@@ -210,9 +241,10 @@ def main() -> None:
     for number in range(1, count + 1):
         rounds.append(Round(*wake(client, entry), *bare(client, entry)))
         print(f"round {number}: wake {rounds[-1].wake:.1f} s, bare {rounds[-1].bare:.1f} s", flush=True)
-    must(ssh(ENTRY, entry, "parrotpark wake"))
+    scratch, tasks = from_scratch(client, entry)
+    print(f"from scratch: {scratch:.0f} s", flush=True)
     PAGES.mkdir(exist_ok=True)
-    (PAGES / "wake.md").write_text(page(rounds))
+    (PAGES / "wake.md").write_text(page(rounds, scratch, tasks))
     (PAGES / "wake.svg").write_text(picture(medians(rounds)))
     print(PAGES / "wake.md")
 
@@ -226,6 +258,8 @@ same two `vllm serve` alone on the same warm caches.
 
 ![Both medians as bars](wake.svg)
 """
+
+SCRATCH = "Once, in the same run, `make wake` where there was no image, which bakes one first:"
 
 if __name__ == "__main__":
     main()
