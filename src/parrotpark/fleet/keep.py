@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from parrotpark import golden
 from parrotpark import lease as label
 from parrotpark.cloud import Cloud, Server
-from parrotpark.cloud.errors import AuthFailed, CloudError
+from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, Transient
 from parrotpark.fleet import boot, decide
 from parrotpark.fleet.acquire import Acquirer, table
 from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, Remove, Renew, Sweep
@@ -158,7 +158,10 @@ class Keeper:
                 raise NoImage(str(action))
 
     def _relabel(self, server: Server, lease: Lease) -> None:
-        self._cloud.relabel(server, {**server.labels, **lease.labels()})
+        try:
+            self._cloud.relabel(server, {**server.labels, **lease.labels()})
+        except NotFound as error:
+            raise Transient("somebody has deleted the server meanwhile: looking again") from error
         self._leases.write(lease.slot, lease.until)
 
     def _create(self, action: Create) -> None:

@@ -117,7 +117,7 @@ def fulfil(keeper: Keeper, wish: Wish) -> Report:
             missing = _missing(keeper, outcome)
             if missing is None:
                 break
-            patience.wait_for(missing)
+            patience.wait_for(missing, "" if outcome.troubles else "ready")
             _wait(keeper, outcome.seen, for_endpoint=missing == NO_ENDPOINT)
     report = Report(tuple(done), wished=wished)
     if report.changed:
@@ -139,9 +139,9 @@ class _Patience:
     def renew(self) -> None:
         self._end = self._keeper.clock.now() + self._keeper.fleet.ready_seconds
 
-    def wait_for(self, missing: str) -> None:
+    def wait_for(self, missing: str, step: str = "") -> None:
         if missing != self._missing:
-            self._keeper.progress.say(missing, "ready")
+            self._keeper.progress.say(missing, step)
             self._missing = missing
 
     def check(self) -> None:

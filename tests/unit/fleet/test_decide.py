@@ -202,9 +202,7 @@ def test_leases_come_before_anything_that_takes_long(decided: Decided, project: 
     assert [line.split(":")[0] for line in decided(Wish(2), "gpu-1")] == ["gpu-1", "stray", "gpu-2"]
 
 
-def test_what_the_cloud_may_just_have_made_for_a_server_stays(
-    decided: Decided, fleet: Fleet, project: Project
-) -> None:
+def test_what_the_cloud_may_just_have_made_for_a_server_stays(decided: Decided, fleet: Fleet, project: Project) -> None:
     project.leftovers["7"] = Leftover("address", "7", "192.0.2.9", NOW - 600)
     assert decided(Wish(0)) == []
     assert sweep(fleet, look(project)) == ()

@@ -190,8 +190,29 @@ def test_a_wake_without_an_image_says_what_to_do(controller: Controller) -> None
         verbs.fulfil(controller.keeper, AWAKE)
 
 
+def test_a_host_that_others_delete_meanwhile_ends_no_wake(controller: Controller, project: Project) -> None:
+    project.save()
+    verbs.fulfil(controller.keeper, AWAKE)
+    controller.clock.sleep(400)
+    lost = project.named("gpu-1")
+
+    def meanwhile(call: str) -> Fault | None:
+        if call == "relabel gpu-1":
+            project.servers.pop(lost.id, None)  # the new one of this name has another id
+        return None
+
+    controller.cloud.fault = meanwhile
+    verbs.fulfil(controller.keeper, AWAKE)
+    said = "gpu-1: renew its lease: somebody has deleted the server meanwhile: looking again"
+    assert any(line.endswith(said) for line in controller.lines)
+    assert project.named("gpu-1").id != lost.id
+
+
 def test_a_wake_goes_on_when_the_cloud_is_away_for_a_moment(controller: Controller, project: Project) -> None:
     project.save()
+    verbs.fulfil(controller.keeper, AWAKE)  # from now on it is known how long that usually takes
+    verbs.fulfil(controller.keeper, ASLEEP)
+    controller.lines.clear()
     away = iter([Transient("away")] * 3)
 
     def fail(call: str) -> Fault | None:
