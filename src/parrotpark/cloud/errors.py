@@ -39,5 +39,9 @@ class Transient(CloudError):
     """A passing trouble; the same call may work soon."""
 
 
+class Unfinished(Transient):
+    """The cloud has taken the work on, but does not get it done in time."""
+
+
 class Unreachable(Transient):
     """Nothing answers at the endpoint: the cloud is not there (yet)."""

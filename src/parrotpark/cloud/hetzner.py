@@ -29,6 +29,12 @@ from parrotpark.cloud.hetzner_views import available_locations, epoch, prices, s
 
 ENDPOINT = "https://api.hetzner.cloud/v1"
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer
+POLLS = 100  # of an action: within some 5 minutes, as whoever waits has leases of other servers to renew
+
+
+def pause(polls: int) -> float:
+    """Return how many seconds to wait after so many looks at an action."""
+    return min(0.2 * 1.5**polls, 3.0)
 
 
 class HetznerCloud:
@@ -47,7 +53,8 @@ class HetznerCloud:
             credential.token,
             api_endpoint=url,
             application_name="parrotpark",
-            poll_interval=lambda retries: min(0.2 * 1.5**retries, 3.0),
+            poll_interval=pause,
+            poll_max_retries=POLLS,
             timeout=TIMEOUT,
         )
         self._snapshots = Snapshots(self._client, self._patiently)

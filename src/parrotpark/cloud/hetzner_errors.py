@@ -20,6 +20,7 @@ from parrotpark.cloud.errors import (
     QuotaExceeded,
     RateLimited,
     Transient,
+    Unfinished,
     Unreachable,
 )
 
@@ -64,7 +65,7 @@ class ErrorTranslator:
             code, message = (failure["code"], failure["message"]) if failure else ("action_failed", str(error))
             raise self._typed(code, message, Transient) from error
         except ActionTimeoutException as error:
-            raise Transient(f"hetzner: {error}: run it again") from error
+            raise Unfinished(f"hetzner: {error}: run it again") from error
         except requests.Timeout as error:
             raise Transient(f"{self.endpoint} does not answer in time: run it again") from error
         except requests.exceptions.SSLError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from parrotpark.cloud.errors import Transient, Unreachable
+from parrotpark.cloud.errors import Transient, Unfinished, Unreachable
 from parrotpark.cloud.hetzner_errors import ErrorTranslator
 
 PATIENCE = 120.0  # seconds to wait for a server to be free, to run, or to be gone
@@ -29,8 +29,8 @@ class Patience:
             try:
                 with self.errors.typed():
                     return call()
-            except Unreachable:
-                raise
+            except (Unfinished, Unreachable):
+                raise  # long enough was waited already
             except Transient:
                 if waited >= limit:
                     raise

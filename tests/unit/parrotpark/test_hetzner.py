@@ -25,6 +25,7 @@ from parrotpark.cloud.errors import (
     QuotaExceeded,
     RateLimited,
     Transient,
+    Unfinished,
     Unreachable,
 )
 from parrotpark.cloud.hetzner import HetznerCloud
@@ -304,6 +305,17 @@ def test_a_server_that_is_never_gone_is_not_called_deleted(scripted: Callable[[S
 
     with pytest.raises(Transient, match="server gpu-1 is still listed after its deletion"):
         scripted(script).delete(_a_server())
+
+
+def test_work_without_end_is_waited_for_once_and_some_five_minutes(
+    scripted: Callable[[Script], Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = {"id": 1, "command": "delete_server", "status": "running", "progress": 1, "resources": [], "error": None}
+    pauses: list[float] = []
+    monkeypatch.setattr("hcloud.actions.client.time.sleep", pauses.append)
+    with pytest.raises(Unfinished, match="run it again"):
+        scripted(lambda _method, _path: (200, json.dumps({"action": action}))).delete(_a_server())
+    assert 240 < sum(pauses) < 300
 
 
 def test_the_servers_are_listed_in_one_call(scripted: Callable[[Script], Cloud]) -> None:
