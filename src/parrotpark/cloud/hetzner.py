@@ -32,9 +32,9 @@ TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer
 POLLS = 100  # of an action: within some 5 minutes, as whoever waits has leases of other servers to renew
 
 
-def pause(polls: int) -> float:
+def pause(retries: int) -> float:
     """Return how many seconds to wait after so many looks at an action."""
-    return min(0.2 * 1.5**polls, 3.0)
+    return min(0.2 * 1.5**retries, 3.0)
 
 
 class HetznerCloud:
