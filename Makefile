@@ -72,7 +72,7 @@ test: ## Unit tests, then the whole stack and its tests
 	@$(MAKE) e2e
 
 unit: packages .venv/dev ## Unit tests, of Python and of the query engine
-	pytest
+	pytest --numprocesses=auto
 	npm --prefix src/localcloud/stand_ins/query_engine ci --ignore-scripts --silent
 	npm --prefix src/localcloud/stand_ins/query_engine test
 
