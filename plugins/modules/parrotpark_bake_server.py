@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from dataclasses import asdict
@@ -13,8 +12,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from parrotpark import bake_server
 from parrotpark.bake_server import HOUR, Plan, Wanted
-from parrotpark.cloud import PROVIDERS, RUNNING, Place, Server, connect
-from parrotpark.cloud.credentials import read_credential
+from parrotpark.cloud import RUNNING, Place, Server
+from parrotpark.cloud.arguments import ARGUMENTS as CLOUD
+from parrotpark.cloud.arguments import OFFERS, cloud_of
 from parrotpark.cloud.errors import CloudError
 from parrotpark.lease import LeaseError, label_value
 
@@ -28,6 +28,7 @@ description:
   - Fails where the lease of another maker is valid, as that one is baking right now.
   - Runs on the control machine, in the Python environment of this repository.
 author: Parrotpark
+extends_documentation_fragment: [parrotpark_cloud]
 attributes:
   check_mode:
     support: full
@@ -42,17 +43,6 @@ options:
     description: Name of the server.
     type: str
     required: true
-  provider:
-    description: Whose cloud it is.
-    type: str
-    choices: [hetzner]
-    default: hetzner
-  endpoint:
-    description: URL of the cloud's API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
-    type: str
-  token_file:
-    description: File with the token of the project that holds the GPU hosts. Falls back to E(HCLOUD_TOKEN).
-    type: path
   offers:
     description: Where the server may be created, in order of preference; the next one is tried where capacity or quota
       ends.
@@ -131,15 +121,8 @@ server:
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"required": True},
-    "provider": {"choices": list(PROVIDERS), "default": "hetzner"},
-    "endpoint": {},
-    "token_file": {"type": "path", "no_log": False},
-    "offers": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {"location": {"required": True}, "server_type": {"required": True}},
-    },
+    **CLOUD,
+    "offers": OFFERS,
     "image": {"required": True},
     "fingerprint": {"required": True},
     "maker": {},
@@ -167,8 +150,7 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         CloudError: the cloud refused, or another controller is baking.
         LeaseError: a value cannot stand on a label.
     """
-    credential = read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
-    cloud = connect(params["provider"], credential, params["endpoint"])
+    cloud = cloud_of(params)
     wanted = _wanted(params)
     plan = bake_server.decide(bake_server.find(cloud, wanted.name), wanted, int(time.time()))
     bake_server.check(cloud, plan, wanted)

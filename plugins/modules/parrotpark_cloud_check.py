@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from parrotpark.cloud import PROVIDERS, Place, ServerSpec, connect
-from parrotpark.cloud.credentials import read_credential
+from parrotpark.cloud import Place, ServerSpec
+from parrotpark.cloud.arguments import ARGUMENTS as CLOUD
+from parrotpark.cloud.arguments import OFFERS, cloud_of
 from parrotpark.cloud.errors import CloudError
 
 DOCUMENTATION = r"""
@@ -20,6 +20,7 @@ description:
     and image. What is unknown is refused with the names that are known.
   - It changes nothing, and asks neither for capacity nor for quota. Runs on the control machine.
 author: Parrotpark
+extends_documentation_fragment: [parrotpark_cloud]
 attributes:
   check_mode:
     support: full
@@ -28,17 +29,6 @@ attributes:
   idempotent:
     support: full
 options:
-  provider:
-    description: Whose cloud it is.
-    type: str
-    choices: [hetzner]
-    default: hetzner
-  endpoint:
-    description: URL of the cloud's API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
-    type: str
-  token_file:
-    description: File with the project's token. Falls back to E(HCLOUD_TOKEN).
-    type: path
   offers:
     description: Where servers are to be created.
     type: list
@@ -71,15 +61,8 @@ EXAMPLES = r"""
 RETURN = r""" # """
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "provider": {"choices": list(PROVIDERS), "default": "hetzner"},
-    "endpoint": {},
-    "token_file": {"type": "path", "no_log": False},
-    "offers": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {"location": {"required": True}, "server_type": {"required": True}},
-    },
+    **CLOUD,
+    "offers": OFFERS,
     "image": {"required": True},
 }
 
@@ -89,10 +72,9 @@ def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     params = module.params
     try:
-        credential = read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
         places = [Place(**offer) for offer in params["offers"]]
         specs = [ServerSpec(name="", place=place, image=params["image"], labels={}) for place in places]
-        connect(params["provider"], credential, params["endpoint"]).check(specs)
+        cloud_of(params).check(specs)
     except CloudError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False)

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from parrotpark import bake_server, golden
-from parrotpark.cloud import PROVIDERS, Image, connect
-from parrotpark.cloud.credentials import read_credential
+from parrotpark.cloud import Image
+from parrotpark.cloud.arguments import ARGUMENTS as CLOUD
+from parrotpark.cloud.arguments import cloud_of
 from parrotpark.cloud.errors import CloudError
 from parrotpark.fingerprint import Fingerprint
 from parrotpark.golden import Plan
@@ -32,6 +32,7 @@ description:
     deleted.
   - Runs on the control machine, in the Python environment of this repository.
 author: Parrotpark
+extends_documentation_fragment: [parrotpark_cloud]
 attributes:
   check_mode:
     support: full
@@ -42,17 +43,6 @@ attributes:
   idempotent:
     support: full
 options:
-  provider:
-    description: Whose cloud it is.
-    type: str
-    choices: [hetzner]
-    default: hetzner
-  endpoint:
-    description: URL of the cloud's API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
-    type: str
-  token_file:
-    description: File with the token of the project that holds the GPU hosts. Falls back to E(HCLOUD_TOKEN).
-    type: path
   fingerprint:
     description: RV(ignore:whole) of what the filter P(parrotpark_fingerprint#filter) returns.
     type: str
@@ -125,9 +115,7 @@ says:
 """
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "provider": {"choices": list(PROVIDERS), "default": "hetzner"},
-    "endpoint": {},
-    "token_file": {"type": "path", "no_log": False},
+    **CLOUD,
     "fingerprint": {"required": True},
     "parts": {"type": "dict", "default": {}},
     "from_server": {},
@@ -157,8 +145,7 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     Raises:
         CloudError: the cloud refused, or there is no server to make the image of.
     """
-    credential = read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
-    cloud = connect(params["provider"], credential, params["endpoint"])
+    cloud = cloud_of(params)
     fingerprint = Fingerprint(params["fingerprint"], params["parts"])
     images = golden.find(cloud)
     image = golden.current(images, fingerprint.whole)

@@ -1,0 +1,22 @@
+"""The options that every module takes to reach a cloud."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Ansible's entry point."""
+
+    DOCUMENTATION = r"""
+options:
+  provider:
+    description: Whose cloud it is.
+    type: str
+    choices: [hetzner]
+    default: hetzner
+  endpoint:
+    description: URL of the cloud's API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
+    type: str
+  token_file:
+    description: File with the project's token. Falls back to E(HCLOUD_TOKEN).
+    type: path
+"""
