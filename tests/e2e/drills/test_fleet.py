@@ -99,6 +99,16 @@ def test_two_wakes_at_once_make_one_server(entry: Host, project: Client) -> None
     assert list(servers(project)) == ["gpu-1"]
 
 
+def test_site_changes_nothing_and_wakes_nothing_while_the_wish_is_asleep(entry: Host, project: Client) -> None:
+    entry.check_output("parrotpark sleep")
+    for target in ("site", "plan"):
+        run = subprocess.run(["make", target], check=False, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert set(re.findall(r"changed=(\d+)", run.stdout)) == {"0"}
+        assert "asleep; image current" in run.stdout
+    assert servers(project) == {}
+
+
 def test_a_wake_that_is_killed_is_finished_by_the_timer(entry: Host, project: Client) -> None:
     entry.check_output("parrotpark sleep")
     entry.run("timeout --signal=KILL 1.5 parrotpark wake")
