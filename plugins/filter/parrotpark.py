@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from parrotpark import models
+from parrotpark.cloud_config import cloud_config
 from parrotpark.fingerprint import FingerprintError, fingerprint
 from parrotpark.models import ModelError
 from parrotpark.slots import Slot, SlotError, slot_document, slots
@@ -74,6 +75,7 @@ class FilterModule:
             "parrotpark_slots": _one_line_errors(slot_list),
             "parrotpark_slot_peers": _one_line_errors(slot_peers),
             "parrotpark_slot_documents": _one_line_errors(slot_documents),
+            "parrotpark_cloud_config": cloud_config,
             "parrotpark_fingerprint": _one_line_errors(fingerprint_of),
             "parrotpark_model_source": _one_line_errors(models.source),
             "parrotpark_model_name": _one_line_errors(models.served_name),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from parrotpark.cloud import Image, ServerSpec
+from parrotpark.cloud_config import cloud_config
 from parrotpark.fleet.config import ConfigError, Fleet, FleetSlot
-from parrotpark.join import ssh_public_key
 from parrotpark.lease import GPU, Lease, State
 
 DOCUMENT = "/etc/parrotpark/slot.json"
@@ -20,15 +20,8 @@ def user_data(slot: FleetSlot, until: int) -> str:
         ConfigError: it is longer than the cloud takes.
     """
     document = {**slot.document, "lease": {"until": until}}
-    host_key = str(slot.document["ssh_host_ed25519_key"])
-    config = {
-        "ssh_pwauth": False,
-        "ssh_deletekeys": True,
-        "ssh_genkeytypes": [],
-        "ssh_keys": {"ed25519_private": host_key, "ed25519_public": ssh_public_key(host_key)},
-        "write_files": [{"path": DOCUMENT, "permissions": "0600", "content": f"{json.dumps(document)}\n"}],
-    }
-    text = f"#cloud-config\n{json.dumps(config)}\n"
+    file = {"path": DOCUMENT, "permissions": "0600", "content": f"{json.dumps(document)}\n"}
+    text = cloud_config(str(slot.document["ssh_host_ed25519_key"]), write_files=[file])
     if (size := len(text.encode())) > MAX_USER_DATA:
         raise ConfigError([f"user_data of {slot.name} has {size} bytes, but a cloud takes only {MAX_USER_DATA}"])
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+
+from parrotpark.secrets.keys import SshAlgorithm
 
 
 def evaluate(expression: str, **variables: Any) -> Any:
@@ -68,3 +71,12 @@ def test_models() -> None:
 def test_errors_are_one_line(expression: str, message: str) -> None:
     with pytest.raises(AnsibleError, match=message):
         evaluate(expression)
+
+
+def test_cloud_config_hands_over_the_host_key() -> None:
+    private = SshAlgorithm().private()
+    first, _, rest = evaluate("key | parrotpark_cloud_config", key=private).partition("\n")
+    assert first == "#cloud-config"
+    config = json.loads(rest)
+    assert config["ssh_keys"] == {"ed25519_private": private, "ed25519_public": SshAlgorithm().public(private)}
+    assert config["ssh_pwauth"] is False
