@@ -149,11 +149,12 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     fingerprint = Fingerprint(params["fingerprint"], params["parts"])
     images = golden.find(cloud)
     image = golden.current(images, fingerprint.whole)
+    newest = golden.newest(images)
     result = {
         "changed": False,
         "current": image is not None,
         "image": image.id if image else None,
-        "newest": images[0].labels.get(FINGERPRINT) if images else None,
+        "newest": newest.labels.get(FINGERPRINT) if newest else None,
         "says": golden.says(images, fingerprint),
     }
     if not (params["make"] or params["prune"]):

@@ -38,18 +38,22 @@ def labels(fingerprint: Fingerprint) -> dict[str, str]:
     return {label.ROLE: ROLE, label.FINGERPRINT: fingerprint.whole, **fingerprint.part_labels()}
 
 
+def newest(images: Sequence[Image]) -> Image | None:
+    """Choose the newest image."""
+    return max(images, key=lambda image: image.created, default=None)
+
+
 def current(images: Sequence[Image], whole: str) -> Image | None:
     """Choose the newest image of the fingerprint."""
-    matching = [image for image in images if image.labels.get(label.FINGERPRINT) == whole]
-    return max(matching, key=lambda image: image.created, default=None)
+    return newest([image for image in images if image.labels.get(label.FINGERPRINT) == whole])
 
 
 def why_stale(images: Sequence[Image], fingerprint: Fingerprint) -> str:
     """Say why no image is the current one, by what has changed since the newest."""
-    newest = max(images, key=lambda image: image.created, default=None)
-    if newest is None:
+    last = newest(images)
+    if last is None:
         return "there is none yet"
-    return f"because {', '.join(changed_parts(newest.labels, fingerprint))} changed"
+    return f"because {', '.join(changed_parts(last.labels, fingerprint))} changed"
 
 
 def surplus(images: Sequence[Image], current: Image | None) -> tuple[Image, ...]:
