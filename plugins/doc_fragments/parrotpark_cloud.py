@@ -1,4 +1,4 @@
-"""The options that every module takes to reach a cloud."""
+"""The options that every module takes to reach a cloud, and those of a server to be created there."""
 
 from __future__ import annotations
 
@@ -19,4 +19,23 @@ options:
   token_file:
     description: File with the project's token. Falls back to E(HCLOUD_TOKEN).
     type: path
+"""
+
+    OFFERS = r"""
+options:
+  offers:
+    description: Where a server may be created, in order of preference; the next one is tried where capacity or quota
+      ends.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      location:
+        description: Location.
+        type: str
+        required: true
+      server_type:
+        description: Server type.
+        type: str
+        required: true
 """

@@ -28,7 +28,7 @@ description:
   - Fails where the lease of another maker is valid, as that one is baking right now.
   - Runs on the control machine, in the Python environment of this repository.
 author: Parrotpark
-extends_documentation_fragment: [parrotpark_cloud]
+extends_documentation_fragment: [parrotpark_cloud, parrotpark_cloud.offers]
 attributes:
   check_mode:
     support: full
@@ -43,21 +43,6 @@ options:
     description: Name of the server.
     type: str
     required: true
-  offers:
-    description: Where the server may be created, in order of preference; the next one is tried where capacity or quota
-      ends.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      location:
-        description: Location.
-        type: str
-        required: true
-      server_type:
-        description: Server type.
-        type: str
-        required: true
   image:
     description: Image that it is made from.
     type: str

@@ -20,7 +20,7 @@ description:
     and image. What is unknown is refused with the names that are known.
   - It changes nothing, and asks neither for capacity nor for quota. Runs on the control machine.
 author: Parrotpark
-extends_documentation_fragment: [parrotpark_cloud]
+extends_documentation_fragment: [parrotpark_cloud, parrotpark_cloud.offers]
 attributes:
   check_mode:
     support: full
@@ -29,20 +29,6 @@ attributes:
   idempotent:
     support: full
 options:
-  offers:
-    description: Where servers are to be created.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      location:
-        description: Location.
-        type: str
-        required: true
-      server_type:
-        description: Server type.
-        type: str
-        required: true
   image:
     description: Image that the servers are to be created from.
     type: str
