@@ -16,13 +16,14 @@ from hcloud.servers.client import BoundServer
 from hcloud.ssh_keys.client import BoundSSHKey
 from hcloud.volumes.client import BoundVolume
 
-from localcloud.testing_machines import PREFIX, Boot, Machine, settle, started_client
+from localcloud.testing_machines import PREFIX, Boot, Machine, client, settle, start_local_cloud
 
 
 @pytest.fixture(scope="module")
 def local_cloud() -> Client:
     """The local cloud, started or adopted."""
-    return started_client()
+    start_local_cloud()
+    return client("test")
 
 
 @pytest.fixture(scope="module")

@@ -94,8 +94,11 @@ def settle(first: BoundAction | None, *others: BoundAction) -> None:
         action.wait_until_finished()
 
 
-def started_client() -> Client:
-    """A client in the project for tests: one that runs wild touches nobody's servers, and no sweep touches its own."""
-    start_local_cloud()
-    token = (paths.TOKENS / "test").read_text()
-    return Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.1)
+def client(project: str) -> Client:
+    """A client of one of the projects.
+
+    Tests make what is theirs in the project `test`: one that runs wild touches nobody's servers there, and no sweep
+    touches its own.
+    """
+    token = (paths.TOKENS / project).read_text()
+    return Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.2)

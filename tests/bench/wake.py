@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,17 +32,21 @@ from hcloud.locations import Location
 from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer
 
+from localcloud import testing_machines
+from localcloud.paths import INVENTORY_STATE
+from localcloud.testing_machines import settle
+from parrotpark.cloud_config import cloud_config
+from parrotpark.lease import FINGERPRINT, GPU, Lease, State
+from parrotpark.secrets.keys import SshAlgorithm
+from parrotpark.secrets.ssh_folder import KNOWN_HOSTS, known_hosts
+from parrotpark.ssh import connection
+
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/benchmarks"
-API = "http://127.0.0.1:8770/v1"
-TOKEN = Path("/var/lib/parrotpark/localcloud/tokens/gpu")
-SSH = Path("/var/lib/parrotpark/local/ssh")
 KEY_FILE = "/etc/parrotpark/credentials/vllm_api_key"
 PORTS = {"generate": 8001, "embed": 8002}
-
-
-BENCH_KEY = Path(tempfile.mkdtemp(prefix="parrotpark-bench-"), "key")
-ENTRY = "entry-server"
+ENTRY, BENCH = "entry-server", "bench"
+KEYS = Path(tempfile.mkdtemp(prefix="parrotpark-bench-"))  # a copy of Ansible's, to which the bare server's is added
 WARM = "systemctl start vllm@generate vllm@embed"
 
 
@@ -65,13 +70,11 @@ class Round:
 
 
 def ssh(host: str, address: str, command: str, jump: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command as root on a host that is known by name."""
-    known = f"UserKnownHostsFile={SSH / 'known_hosts'} {BENCH_KEY.with_suffix('.known')}"
-    options = ["-i", str(SSH / "id_ed25519"), "-o", known, "-o", "BatchMode=yes", "-o", "ConnectTimeout=2"]
-    proxy = ["ssh", *options, "-o", f"HostKeyAlias={ENTRY}", "-W", "%h:%p", f"root@{jump}"]
-    through = ["-o", f"ProxyCommand={shlex.join(proxy)}"] if jump else []
+    """Run a command as root on a host that is known by name, as Ansible reaches it."""
+    way = connection(host, address, KEYS, (ENTRY, jump) if jump else None)
+    options = ["-i", way["ansible_ssh_private_key_file"], *shlex.split(way["ansible_ssh_common_args"])]
     return subprocess.run(
-        ["ssh", *options, "-o", f"HostKeyAlias={host}", *through, f"root@{address}", command],
+        ["ssh", *options, "-o", "BatchMode=yes", "-o", "ConnectTimeout=2", f"{way['ansible_user']}@{address}", command],
         check=False,
         capture_output=True,
         text=True,
@@ -105,50 +108,35 @@ def wake(client: Client, entry: str) -> tuple[float, float, float]:
     return create, join, whole - create - join
 
 
-def host_key() -> str:
-    """Make the SSH host key of the bare server, and the user data that hands it over."""
-    for path in BENCH_KEY.parent.iterdir():
-        path.unlink()
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", BENCH_KEY], check=True)
-    public = BENCH_KEY.with_suffix(".pub").read_text().strip()
-    BENCH_KEY.with_suffix(".known").write_text(f"bench {public}\n")
-    keys = {"ed25519_private": BENCH_KEY.read_text(), "ed25519_public": public}
-    return "#cloud-config\n" + json.dumps({"ssh_deletekeys": True, "ssh_genkeytypes": [], "ssh_keys": keys})
-
-
 def bare(client: Client, entry: str) -> tuple[float, float]:
     """Boot a server from the image, and start the models on it by hand; return the seconds of both."""
     must(ssh(ENTRY, entry, "parrotpark sleep"))
+    private = SshAlgorithm().private()
+    known = known_hosts((KEYS / KNOWN_HOSTS).read_text(), {BENCH: SshAlgorithm().public(private)})
+    (KEYS / KNOWN_HOSTS).write_text(known)
     image = client.images.get_all(type=["snapshot"], label_selector="parrotpark-role=gpu-image")[0]
-    labels = {
-        "parrotpark-role": "gpu",
-        "parrotpark-slot": "bench",
-        "parrotpark-state": "baking",
-        "parrotpark-maker": "bench",
-        "parrotpark-fingerprint": (image.labels or {})["parrotpark-fingerprint"],
-        "parrotpark-until": str(int(time.time()) + 3600),
-    }
+    fingerprint = (image.labels or {})[FINGERPRINT]
+    lease = Lease(GPU, BENCH, State.BAKING, BENCH, fingerprint, int(time.time()) + 3600)
     begin = time.time()
     answer = client.servers.create(
-        name="bench",
+        name=BENCH,
         server_type=ServerType(name="ccx33"),
         location=Location(name="fsn1"),
         image=Image(id=image.id),
         ssh_keys=[*client.ssh_keys.get_all()],
-        user_data=host_key(),
-        labels=labels,
+        user_data=cloud_config(private),
+        labels=lease.labels(),
     )
     try:
-        for action in (answer.action, *answer.next_actions):
-            action.wait_until_finished()
+        settle(answer.action, *answer.next_actions)
         # The host's own firewall, baked in, lets only the entry server in.
-        while ssh("bench", address(answer.server), "true", jump=entry).returncode != 0:
+        while ssh(BENCH, address(answer.server), "true", jump=entry).returncode != 0:
             time.sleep(0.1)
         boot = time.time() - begin
         healthy = " && ".join(f"curl -sf http://127.0.0.1:{port}/health" for port in PORTS.values())
         models = must(
             ssh(
-                "bench",
+                BENCH,
                 address(answer.server),
                 f"umask 077; echo bench >{KEY_FILE}; begin=$(date +%s.%N); {WARM};"
                 f"until {healthy}; do sleep 0.2; done; date +%s.%N; echo $begin",
@@ -235,7 +223,8 @@ def picture(middle: dict[str, float]) -> str:
 def main() -> None:
     """Measure, and write the page."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    client = Client(TOKEN.read_text().strip(), api_endpoint=API, poll_interval=0.2)
+    client = testing_machines.client("gpu")
+    shutil.copytree(INVENTORY_STATE / "ssh", KEYS, dirs_exist_ok=True)
     entry = json.loads(subprocess.check_output(["ansible-inventory", "--host", ENTRY]))["ansible_host"]
     rounds = []
     for number in range(1, count + 1):

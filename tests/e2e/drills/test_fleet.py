@@ -20,6 +20,8 @@ from hcloud.servers import BoundServer
 from testinfra.host import Host
 
 from localcloud import paths
+from localcloud.testing_machines import client as client_of
+from localcloud.testing_machines import settle
 
 GENERATED = re.compile(r"^vllm:generation_tokens_total\{.*\} (\S+)$", re.MULTILINE)
 RUNNING = re.compile(r"^vllm:num_requests_running\{.*\} (\S+)$", re.MULTILINE)
@@ -29,8 +31,7 @@ SHORT = {"lease_seconds": 180, "ready_seconds": 170}  # so that a host that nobo
 @pytest.fixture(scope="module")
 def project() -> Client:
     """The GPU hosts' cloud project."""
-    token = (paths.TOKENS / "gpu").read_text()
-    return Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.2)
+    return client_of("gpu")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -124,8 +125,7 @@ def test_a_wake_that_is_killed_is_finished_by_the_timer(entry: Host, project: Cl
 
 def test_a_sweep_deletes_what_has_no_lease_and_only_there(entry: Host, project: Client) -> None:
     orphan = project.servers.create("orphan", ServerType(name="cx23"), Image(name="debian-13"))
-    for action in (orphan.action, *orphan.next_actions):
-        action.wait_until_finished()
+    settle(orphan.action, *orphan.next_actions)
     entry.check_output("parrotpark sweep")
     assert list(servers(project)) == ["gpu-1"]
     assert project.primary_ips.get_all(name="orphan") == []

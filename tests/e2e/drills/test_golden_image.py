@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hcloud import Client
 
 from localcloud import paths
 from localcloud.model import snapshot_name
+from localcloud.testing_machines import client
 
 ROOT = Path(__file__).parents[3]
 SECRETS = paths.INVENTORY_STATE / "secrets.yml"
@@ -21,9 +21,7 @@ SECRETS = paths.INVENTORY_STATE / "secrets.yml"
 @pytest.fixture(scope="module")
 def files() -> Path:
     """The layer that the bake has put upon the system image, with all that the image has of its own."""
-    token = (paths.TOKENS / "gpu").read_text()
-    project = Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1")
-    (image,) = project.images.get_all(type=["snapshot"], label_selector="parrotpark-role=gpu-image")
+    (image,) = client("gpu").images.get_all(type=["snapshot"], label_selector="parrotpark-role=gpu-image")
     assert image.id
     record = json.loads((paths.IMAGES / f"{snapshot_name(image.id)}.json").read_text())
     return paths.LAYERS / str(record["layers"][-1]) / "root"

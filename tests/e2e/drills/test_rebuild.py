@@ -12,10 +12,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from hcloud import Client
 from testinfra.host import Host
 
-from localcloud import paths
+from localcloud.testing_machines import client
 
 WRITERS = {"ansible.builtin.copy", "ansible.builtin.template", "ansible.builtin.apt"}
 RESOLVERS = "/etc/resolv.conf"
@@ -61,9 +60,7 @@ def lost(browse_as_admin: httpx2.Client) -> list[str]:
     """Delete the entry server and let a bare one take its place; return the chats that it held."""
     browse_as_admin.post("/api/v1/chats/new", json={"chat": {"title": "Before the fire"}}).raise_for_status()
     chats = history(browse_as_admin)
-    token = (paths.TOKENS / "entry").read_text()
-    project = Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.2)
-    server = project.servers.get_by_name("entry-server")
+    server = client("entry").servers.get_by_name("entry-server")
     assert server
     server.delete().wait_until_finished()
     # Only the server itself: it boots, and nothing is on it.
