@@ -15,6 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
 from parrotpark import preflight
+from parrotpark.models import ModelError, catalogue
 from parrotpark.preflight import Options, Setting
 
 ARGUMENTS: dict[str, dict[str, Any]] = {"schema": {"type": "path", "required": True}}
@@ -75,6 +76,11 @@ class ActionModule(ActionBase):
         optional = {name: {**option, "required": False} for name, option in judged.items()}
         validation = ArgumentSpecValidator(optional).validate(given)
         problems += [str(remove_values(message, validation._no_log_values)) for message in validation.error_messages]
+        if not problems and "parrotpark_models" in given:  # the catalogue's own rules need entries of the right shape
+            try:
+                catalogue(given["parrotpark_models"])
+            except ModelError as error:
+                problems.append(f"parrotpark_models: {error}")
         return problems
 
 

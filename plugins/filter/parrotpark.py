@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 from parrotpark import models
 from parrotpark.cloud_config import cloud_config
 from parrotpark.fingerprint import FingerprintError, fingerprint
-from parrotpark.models import ModelError
+from parrotpark.models import Model, ModelError
 from parrotpark.slots import Slot, SlotError, slot_document, slots
 
 
@@ -67,6 +67,21 @@ def slot_peers(slots: Sequence[Mapping[str, str]], keys: Mapping[str, Mapping[st
     ]
 
 
+def _of_catalogue(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Let a function of models take the inventory's list, as templates pass no objects on."""
+
+    @wraps(function)
+    def wrapped(entries: Sequence[Mapping[str, Any]], *args: Any) -> list[Any]:
+        return function(models.catalogue(entries), *args)
+
+    return _one_line_errors(wrapped)
+
+
+def model_names(catalogue: Sequence[Model], purpose: str) -> list[str]:
+    """Name the models that have a purpose."""
+    return [model.name for model in catalogue if model.purpose == purpose]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -77,6 +92,10 @@ class FilterModule:
             "parrotpark_slot_documents": _one_line_errors(slot_documents),
             "parrotpark_cloud_config": cloud_config,
             "parrotpark_fingerprint": _one_line_errors(fingerprint_of),
-            "parrotpark_model_source": _one_line_errors(models.source),
-            "parrotpark_model_name": _one_line_errors(models.served_name),
+            "parrotpark_model_names": _of_catalogue(model_names),
+            "parrotpark_vllm_models": _of_catalogue(models.vllm_models),
+            "parrotpark_litellm_models": _of_catalogue(models.litellm_models),
+            "parrotpark_model_endpoints": _of_catalogue(models.endpoints),
+            "parrotpark_model_open_ports": _of_catalogue(models.open_ports),
+            "parrotpark_chat_models": _of_catalogue(models.chat_models),
         }

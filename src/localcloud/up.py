@@ -13,9 +13,12 @@ from pathlib import Path
 
 from localcloud.meter import Meter, Reading
 from parrotpark import verify
+from parrotpark.models import ModelError, source
 
 ROOT = Path("/var/lib/parrotpark/localcloud")
 ARTIFACTS = ROOT / "artifacts"
+DEFAULT_MODEL = str(ROOT / "models" / "SmolLM2-135M-Instruct")
+CHAT_MODEL = ARTIFACTS / "chat-model"  # read by the inventory
 ENDPOINTS = Path("inventories/local/.state/endpoints.json")
 
 
@@ -27,19 +30,29 @@ class Step:
     command: Sequence[str]
 
 
-def steps(model: str | None) -> list[Step]:
-    """What has to be done, in order; the default model is made only where none is given."""
+def remember(model: str | None, file: Path = CHAT_MODEL) -> None:
+    """Note which model answers, for this run and for later ones, until another one is named.
+
+    Raises:
+        ModelError: what is named is not a model.
+    """
+    if model is None and file.exists():
+        return
+    source(model or DEFAULT_MODEL)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{model or DEFAULT_MODEL}\n")
+
+
+def steps() -> list[Step]:
+    """What has to be done, in order."""
     python = [sys.executable, "-m"]
-    playbook = ["ansible-playbook", "site.yml"]
-    if model:
-        playbook += ["-e", f"parrotpark_generate_model={model}"]
     return [
         Step("Local cloud", [*python, "localcloud", "start"]),
         Step("Models", [*python, "localcloud.stand_ins.models", str(ROOT / "models")]),
         Step("vLLM for processors", [*python, "localcloud.stand_ins.vllm_cpu", str(ARTIFACTS)]),
         Step("Query engine", [*python, "localcloud.stand_ins.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
         Step("Chat image", [*python, "localcloud.stand_ins.open_webui_image", str(ARTIFACTS)]),
-        Step("site.yml", playbook),
+        Step("site.yml", ["ansible-playbook", "site.yml"]),
     ]
 
 
@@ -47,12 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every step, check the result as a user would, and print what a user needs. Returns an exit status."""
     parser = argparse.ArgumentParser(prog="localcloud.up", description=__doc__)
     parser.add_argument("--since", required=True, help="JSON that localcloud.meter printed before the run began")
-    parser.add_argument("--model", help="hub name or folder of the model that answers")
+    parser.add_argument("--model", help="hub name with its commit, or folder, of the model that answers")
     options = parser.parse_args(argv)
+    try:
+        remember(options.model)
+    except ModelError as error:
+        print(f"MODEL: {error}")
+        return 2
     since = Reading(**json.loads(options.since))
     times: list[tuple[str, float]] = [("Tools", time.time() - since.time)]
     with Meter(since) as meter:
-        for step in steps(options.model):
+        for step in steps():
             print(f"\n== {step.title}", flush=True)
             begin = time.monotonic()
             status = subprocess.run(step.command, check=False).returncode

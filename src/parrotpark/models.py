@@ -1,32 +1,189 @@
-"""How people name a model: a folder, or a name on the model hub with the revision behind `@`."""
+"""The catalogue: the one list of models, and what every part of the system is told of them.
+
+An entry of the inventory's `parrotpark_models` says what a model is, what it is for and what it can. Units, flags,
+ports, firewall, endpoints, gateway and chat follow from it here and nowhere else.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+FIRST_PORT = 8001
+HEALTH_SECONDS = 1  # until people notice a wake
+_PER_TOKEN = 1_000_000  # prices are per million
+
+# What LiteLLM would pass on to a model that cannot call tools, which answers with an error. Names of OpenAI's API.
+TOOL_PARAMETERS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+
 
 class ModelError(ValueError):
-    """The name of a model is none; the message is one line."""
+    """An entry of the catalogue is wrong; the message is one line."""
 
 
-def source(model: str) -> dict[str, str]:
-    """Tell where the weights of `model` come from: `folder`, or `hub` and `revision` (`main` where none is named).
+class Purpose(StrEnum):
+    """What a model is for."""
+
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+    RERANK = "rerank"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of the catalogue, with the port it got."""
+
+    name: str
+    purpose: Purpose
+    source: Mapping[str, str]
+    """Either `folder`, or `hub` and `revision`."""
+    context_length: int
+    """In tokens."""
+    port: int
+    tools: str | None = None
+    """vLLM's parser of this model's tool calls; None where it cannot call tools."""
+    reasoning: str | None = None
+    """vLLM's parser of this model's reasoning; None where it does not reason."""
+    pictures: bool = False
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """What a request that says nothing is sampled with, such as `temperature`."""
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of `vllm serve`."""
+    price: float = 0.0
+    """US dollars for a million tokens, read or written."""
+
+
+def source(text: str) -> dict[str, str]:
+    """Tell where the weights come from: `folder`, or `hub` and `revision`.
 
     Raises:
-        ModelError: it is neither an absolute path nor `organisation/name[@revision]`.
+        ModelError: it is neither an absolute path nor `organisation/name@commit`.
     """
-    if model.startswith("/"):
-        return {"folder": model.rstrip("/")}
-    name, _, revision = model.partition("@")
-    organisation, slash, rest = name.partition("/")
-    if not (organisation and slash and rest) or "/" in rest:
-        raise ModelError(f"{model!r} is no model: write /a/folder or organisation/name@revision")
-    return {"hub": name, "revision": revision or "main"}
+    if text.startswith("/"):
+        return {"folder": text.rstrip("/")}
+    match = re.fullmatch(r"([^/@\s]+/[^/@\s]+)@([0-9a-f]{40})", text)
+    if match is None:
+        raise ModelError(
+            f"{text!r} is not a model: write /a/folder or organisation/name@commit, the commit in its 40 digits "
+            "(a branch would mean whatever its owner uploads next)"
+        )
+    return {"hub": match[1], "revision": match[2]}
 
 
-def served_name(model: str) -> str:
-    """Name the model as people call it: the last part of its source, in small letters.
+def catalogue(entries: Sequence[Mapping[str, Any]], first_port: int = FIRST_PORT) -> tuple[Model, ...]:
+    """Read the inventory's list, and give every model a port, counting from `first_port`.
 
     Raises:
-        ModelError: as `source`.
+        ModelError: an entry is wrong, two have one name, or there is none to chat with or none to embed with.
     """
-    found = source(model)
-    return (found.get("folder") or found["hub"]).rsplit("/", 1)[1].lower()
+    models = tuple(_model(entry, first_port + index) for index, entry in enumerate(entries))
+    twice = [name for name, count in Counter(model.name for model in models).items() if count > 1]
+    if twice:
+        raise ModelError(f"two models are called {twice[0]}: give one of them another name")
+    for purpose in (Purpose.CHAT, Purpose.EMBEDDING):
+        if purpose not in {model.purpose for model in models}:
+            raise ModelError(f"no model has the purpose {purpose}: add one")
+    return models
+
+
+def _model(entry: Mapping[str, Any], port: int) -> Model:
+    found = source(entry["source"])
+    name = entry.get("name") or (found.get("folder") or found["hub"]).rsplit("/", 1)[1].lower()
+    # It names a unit, a folder and files, and people type it.
+    if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", name) is None:
+        raise ModelError(f"{name!r} cannot name a model: take small letters, digits, '.', '_' and '-'")
+    values = {key: value for key, value in entry.items() if value is not None}
+    model = Model(**{**values, "name": name, "source": found, "purpose": Purpose(entry["purpose"]), "port": port})
+    for ability in ("tools", "reasoning", "pictures", "sampling"):
+        if getattr(model, ability) and model.purpose is not Purpose.CHAT:
+            raise ModelError(f"{name}: only a chat model can have {ability}")
+    return model
+
+
+def vllm_models(models: Iterable[Model]) -> list[dict[str, Any]]:
+    """Say what is served, and how, in the words of the role's `vllm_models`."""
+    return [
+        {
+            "name": model.name,
+            "port": model.port,
+            "runner": "generate" if model.purpose is Purpose.CHAT else "pooling",
+            "source": dict(model.source),
+            "config": {**_engine(model), **model.engine},
+        }
+        for model in models
+    ]
+
+
+def _engine(model: Model) -> dict[str, Any]:
+    options: dict[str, Any] = {"max-model-len": model.context_length}
+    if model.tools:
+        options |= {"enable-auto-tool-choice": True, "tool-call-parser": model.tools}
+    if model.reasoning:
+        options["reasoning-parser"] = model.reasoning
+    if model.sampling:
+        options["override-generation-config"] = json.dumps(model.sampling)  # one JSON text, as on a command line
+    return options
+
+
+def litellm_models(models: Iterable[Model], address: str, api_key: str) -> list[dict[str, Any]]:
+    """Say what the gateway offers, and how it reaches it, in the words of the role's `litellm_models`."""
+    return [
+        {
+            "name": model.name,
+            "model": f"hosted_vllm/{model.name}",
+            "api_base": f"http://{address}:{model.port}/v1",
+            "api_key": api_key,
+            "mode": str(model.purpose),
+            "input_cost_per_token": model.price / _PER_TOKEN,
+            "output_cost_per_token": model.price / _PER_TOKEN,
+            "info": _info(model),
+            "extra_params": {"additional_drop_params": list(TOOL_PARAMETERS)}
+            if model.purpose is Purpose.CHAT and not model.tools
+            else {},
+        }
+        for model in models
+    ]
+
+
+def _info(model: Model) -> dict[str, Any]:
+    info: dict[str, Any] = {"max_input_tokens": model.context_length}
+    if model.purpose is Purpose.CHAT:
+        info |= {
+            "supports_function_calling": model.tools is not None,
+            "supports_reasoning": model.reasoning is not None,
+            "supports_vision": model.pictures,
+        }
+    return info
+
+
+def endpoints(models: Iterable[Model], address: str, upstreams: Sequence[str]) -> list[dict[str, Any]]:
+    """Give every model one stable address, whichever of the hosts serves, in the words of `caddy_endpoints`."""
+    return [
+        {
+            "name": model.name,
+            "address": address,
+            "port": model.port,
+            "health_interval": HEALTH_SECONDS,
+            "upstreams": [f"{upstream}:{model.port}" for upstream in upstreams],
+        }
+        for model in models
+    ]
+
+
+def open_ports(models: Iterable[Model], interface: str, origin: str) -> list[dict[str, Any]]:
+    """Open every model's port to one network, in the words of `base_open_ports`."""
+    return [{"protocol": "tcp", "port": model.port, "interface": interface, "sources": [origin]} for model in models]
+
+
+def chat_models(models: Iterable[Model]) -> list[dict[str, Any]]:
+    """Say what people can choose from, in the words of `open_webui_models`."""
+    return [
+        {"name": model.name, "tools": model.tools is not None, "pictures": model.pictures}
+        for model in models
+        if model.purpose is Purpose.CHAT
+    ]

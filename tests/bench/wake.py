@@ -47,7 +47,7 @@ KEY_FILE = "/etc/parrotpark/credentials/vllm_api_key"
 PORTS = {"generate": 8001, "embed": 8002}
 ENTRY, BENCH = "entry-server", "bench"
 KEYS = Path(tempfile.mkdtemp(prefix="parrotpark-bench-"))  # a copy of Ansible's, to which the bare server's is added
-WARM = "systemctl start vllm@generate vllm@embed"
+WARM = "systemctl start parrotpark-models.target"
 
 
 @dataclass(frozen=True, slots=True)

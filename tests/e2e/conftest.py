@@ -46,12 +46,12 @@ def endpoints(pytestconfig: pytest.Config) -> Endpoints:
 
 @pytest.fixture(scope="session")
 def generate_model(endpoints: Endpoints) -> str:
-    return endpoints.generate_model
+    return endpoints.chat_model
 
 
 @pytest.fixture(scope="session")
 def embed_model(endpoints: Endpoints) -> str:
-    return endpoints.embed_model
+    return endpoints.embedding_model
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,7 @@ def only_host(inventory: str, group: str) -> Host:
 @pytest.fixture(scope="session")
 def state() -> Callable[[Host], Mapping[str, str]]:
     """Tells all that a run could have touched: contents of /etc, every path in /opt, and each service's invocation."""
-    services = "caddy litellm open-webui postgresql@17-main ssh nftables wg-quick@wg0 vllm@generate vllm@embed"
+    services = "caddy litellm open-webui postgresql@17-main ssh nftables wg-quick@wg0 'vllm@*'"
     commands = {
         "etc": "find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum",
         "opt": "find /opt -xdev -printf '%p %y %m %U %s %T@\\n' | sort | sha256sum",

@@ -55,9 +55,27 @@ def test_fingerprint_sees_templated_values(tmp_path: Path) -> None:
     assert plain["parts"].keys() == {"file", "models"}
 
 
+MODELS = [
+    {"source": "/models/SmolLM2", "purpose": "chat", "context_length": 2048, "sampling": {"temperature": 0}},
+    {"source": "/models/MiniLM", "purpose": "embedding", "context_length": 256},
+]
+
+
 def test_models() -> None:
-    assert evaluate("'/models/SmolLM2' | parrotpark_model_name") == "smollm2"
-    assert evaluate("'a/b@c' | parrotpark_model_source") == {"hub": "a/b", "revision": "c"}
+    assert evaluate("models | parrotpark_model_names('embedding')", models=MODELS) == ["minilm"]
+    assert [model["name"] for model in evaluate("models | parrotpark_vllm_models", models=MODELS)] == [
+        "smollm2",
+        "minilm",
+    ]
+    assert evaluate("models | parrotpark_litellm_models('10.78.0.1', 'k')", models=MODELS)[0]["api_key"] == "k"
+    (upstream,) = evaluate("models | parrotpark_model_endpoints('10.78.0.1', ['10.78.0.11'])", models=MODELS)[0][
+        "upstreams"
+    ]
+    assert upstream == "10.78.0.11:8001"
+    assert evaluate("models | parrotpark_model_open_ports('wg0', 'x')", models=MODELS)[1]["port"] == 8002
+    assert evaluate("models | parrotpark_chat_models", models=MODELS) == [
+        {"name": "smollm2", "tools": False, "pictures": False}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +83,7 @@ def test_models() -> None:
     [
         ("300 | parrotpark_slots('10.78.0.0/24')", "300 slots from address 11 on do not fit into 10.78.0.0/24"),
         ("['gone'] | parrotpark_fingerprint('/nowhere', {})", "/nowhere/gone shapes a GPU host, but does not exist"),
-        ("'b' | parrotpark_model_name", "'b' is no model: write /a/folder or organisation/name@revision"),
+        ("[] | parrotpark_vllm_models", "no model has the purpose chat: add one"),
     ],
 )
 def test_errors_are_one_line(expression: str, message: str) -> None:

@@ -1,0 +1,55 @@
+"""What the chat is told that a model can, and what of it has to change."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).parents[3] / "roles/open_webui/files/models.py"
+TALKER = {"name": "smollm2", "tools": False, "pictures": False}
+ABLE = {"name": "qwen3", "tools": True, "pictures": False}
+NATIVE: dict[str, Any] = {
+    "params": {"function_calling": "native"},
+    "meta": {"capabilities": {"builtin_tools": True, "vision": False}, "declared": True},
+}
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program, loaded from its file; Open WebUI, which it is a part of when it runs, is not here."""
+    for name in ("open_webui", "open_webui.models", "open_webui.models.models", "open_webui.models.users"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    for module, names in {"models": ["ModelForm", "Models"], "users": ["Users"]}.items():
+        for name in names:
+            setattr(sys.modules[f"open_webui.models.{module}"], name, None)
+    spec = importlib.util.spec_from_file_location("open_webui_models_program", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def test_only_what_can_do_more_than_talk_is_kept(program: ModuleType) -> None:
+    assert list(program.changes([TALKER, ABLE], {})) == [("qwen3", NATIVE)]
+    assert list(program.changes([TALKER, ABLE], {"qwen3": NATIVE})) == []
+
+
+def test_what_an_administrator_set_beside_ours_stays(program: ModuleType) -> None:
+    theirs: dict[str, Any] = {"params": {"function_calling": "legacy", "system": "Be kind."}, "meta": {"tags": ["x"]}}
+    ((name, parts),) = program.changes([ABLE], {"qwen3": theirs})
+    assert name == "qwen3"
+    assert parts == {
+        "params": {"function_calling": "native", "system": "Be kind."},
+        "meta": {**NATIVE["meta"], "tags": ["x"]},
+    }
+
+
+def test_what_can_no_longer_is_removed_but_only_if_it_was_ours(program: ModuleType) -> None:
+    theirs: dict[str, Any] = {"params": {}, "meta": {"capabilities": {"vision": True}}}
+    assert list(program.changes([{**ABLE, "tools": False}], {"qwen3": NATIVE, "theirs": theirs})) == [("qwen3", None)]
