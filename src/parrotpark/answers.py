@@ -1,0 +1,70 @@
+"""When a question in the chat counts as answered: what it stored is done, holds no error and is what the model says.
+
+Text where an answer stands proves nothing: the chat shows its errors there, and so may whatever stands before it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+type Messages = Sequence[Mapping[str, str]]
+
+
+class Unanswered(Exception):
+    """The question does not count as answered; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The last answer of a stored chat, and what its model was asked."""
+
+    model: str
+    asked: Messages
+    answer: str
+
+
+def last_turn(chat: Mapping[str, Any]) -> Turn | None:
+    """Read a chat as Open WebUI's `/api/v1/chats/{id}` tells it; return nothing as long as its answer is not done.
+
+    Raises:
+        Unanswered: the chat stored an error, or an answer without text.
+    """
+    history = chat["chat"]["history"]
+    messages = history["messages"]
+    stored = messages.get(history["currentId"], {})
+    if error := stored.get("error"):
+        raise Unanswered(f"the chat stored an error: {error}")
+    if stored.get("role") != "assistant" or not stored.get("done"):
+        return None
+    if not stored["content"].strip():
+        raise Unanswered("the chat stored an answer without text")
+    asked: list[Mapping[str, str]] = []
+    parent = stored["parentId"]
+    while parent:
+        asked.insert(0, {"role": messages[parent]["role"], "content": messages[parent]["content"]})
+        parent = messages[parent]["parentId"]
+    return Turn(stored["model"], asked, stored["content"])
+
+
+def answer(
+    read: Callable[[], Mapping[str, Any]], says: Callable[[str, Messages], str], patience: float, interval: float = 0.5
+) -> str:
+    """Wait until a chat is answered, and return the answer.
+
+    `read` reads the stored chat. `says` asks a model the same greedily, past the chat: so the chat must be greedy too.
+
+    Raises:
+        Unanswered: the chat stored something else than what the model says, or nothing in so many seconds.
+    """
+    deadline = time.monotonic() + patience
+    while not (turn := last_turn(read())):
+        if time.monotonic() > deadline:
+            raise Unanswered(f"the chat stored no whole answer within {patience:.0f} s")
+        time.sleep(interval)
+    said = says(turn.model, turn.asked)
+    if turn.answer.strip() != said.strip():
+        raise Unanswered(f"the chat stored {turn.answer!r}, the model says {said!r}")
+    return turn.answer

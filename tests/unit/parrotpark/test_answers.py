@@ -1,0 +1,63 @@
+"""What the chat stores is an answer only where the model says the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from parrotpark.answers import Messages, Turn, Unanswered, answer, last_turn
+
+PARIS = "The capital of France is Paris."
+ASKED = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+def stored(**answer: Any) -> dict[str, Any]:
+    """A chat of one question, as Open WebUI keeps it."""
+    written = {"id": "a", "parentId": "q", "role": "assistant", "model": "small", "content": "", "done": True}
+    question = {"id": "q", "parentId": None, "childrenIds": ["a"], **ASKED[0]}
+    return {"id": "c", "chat": {"history": {"currentId": "a", "messages": {"q": question, "a": written | answer}}}}
+
+
+def says(model: str, asked: Messages) -> str:
+    assert (model, list(asked)) == ("small", ASKED)
+    return PARIS
+
+
+def test_what_the_model_says_is_an_answer() -> None:
+    assert answer(lambda: stored(content=f"{PARIS}\n"), says, patience=0) == f"{PARIS}\n"
+
+
+def test_a_question_keeps_what_was_said_before_it() -> None:
+    chat = stored(content=PARIS)
+    again = {"id": "q2", "parentId": "a", "role": "user", "content": "Really?"}
+    yes = {"id": "a2", "parentId": "q2", "role": "assistant", "model": "small", "content": "Yes.", "done": True}
+    chat["chat"]["history"]["messages"] |= {"q2": again, "a2": yes}
+    chat["chat"]["history"]["currentId"] = "a2"
+    before = [*ASKED, {"role": "assistant", "content": PARIS}, {"role": "user", "content": "Really?"}]
+    assert last_turn(chat) == Turn("small", before, "Yes.")
+
+
+@pytest.mark.parametrize(
+    ("chat", "why"),
+    [
+        (stored(content="Tools are not enabled."), "the model says 'The capital of France is Paris.'"),
+        (stored(content=PARIS[:10]), "the model says"),
+        (stored(content="", error={"content": "asleep"}), "stored an error.*asleep"),
+        (stored(content=PARIS, error={"content": "cut off"}), "stored an error.*cut off"),
+        (stored(content=" \n"), "without text"),
+        (stored(content=PARIS, done=False), "no whole answer within 0 s"),
+        (stored(role="user", content=PARIS), "no whole answer"),
+        ({"chat": {"history": {"currentId": None, "messages": {}}}}, "no whole answer"),
+    ],
+    ids=["an error's text", "a piece", "error", "error below it", "blank", "unfinished", "no answer", "no question"],
+)
+def test_nothing_else_is_one(chat: dict[str, Any], why: str) -> None:
+    with pytest.raises(Unanswered, match=why):
+        answer(lambda: chat, says, patience=0)
+
+
+def test_an_answer_is_waited_for() -> None:
+    writing = [stored(content=PARIS), stored(content=PARIS[:10], done=False), stored(done=False)]
+    assert answer(writing.pop, says, patience=60, interval=0) == PARIS
+    assert writing == []
