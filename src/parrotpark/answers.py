@@ -5,10 +5,14 @@ Text where an answer stands proves nothing: the chat shows its errors there, and
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+# What a model thought before it answered, as models write it and as Open WebUI stores it.
+_REASONING = re.compile(r"<think>.*?</think>|<details type=\"reasoning\".*?</details>", re.DOTALL)
 
 type Messages = Sequence[Mapping[str, str]]
 
@@ -65,6 +69,10 @@ def answer(
             raise Unanswered(f"the chat stored no whole answer within {patience:.0f} s")
         time.sleep(interval)
     said = says(turn.model, turn.asked)
-    if turn.answer.strip() != said.strip():
+    if _said(turn.answer) != _said(said):
         raise Unanswered(f"the chat stored {turn.answer!r}, the model says {said!r}")
     return turn.answer
+
+
+def _said(text: str) -> str:
+    return _REASONING.sub("", text).strip()

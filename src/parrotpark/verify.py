@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import ssl
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from parrotpark.answers import Messages, Unanswered, answer
 
 QUESTION = "What is the capital of France?"
 ANSWER_SECONDS = 180  # a model on a processor thinks slowly
@@ -42,7 +44,7 @@ def load(path: Path) -> Endpoints:
 
 
 def check(endpoints: Endpoints) -> Iterator[str]:
-    """Open the page, sign in, ask in the chat and by the API, and embed a word; yield a line for each thing that works.
+    """Open the page, sign in, ask in the chat and by the API, embed a word; yield a line for each thing that works.
 
     Raises:
         CheckFailed: something does not.
@@ -54,56 +56,35 @@ def check(endpoints: Endpoints) -> Iterator[str]:
     login = {"email": endpoints.admin_email, "password": endpoints.admin_password}
     person = _Web(endpoints.chat, endpoints.ca, chat.json("/api/v1/auths/signin", login)["token"])
     yield f"{endpoints.admin_email} can sign in"
-    yield f"In the chat: {QUESTION} {_ask_in_chat(person, endpoints.chat_model).splitlines()[0]}"
-    question = {
-        "model": endpoints.chat_model,
-        "messages": [{"role": "user", "content": QUESTION}],
-        "max_tokens": 40,
-    }
-    said = (api.json("/chat/completions", question)["choices"][0]["message"]["content"] or "").strip()
-    if not said:
-        raise CheckFailed(f"{endpoints.chat_model} answered nothing; see make logs HOST=gpu")
-    yield f"By the API: {QUESTION} {said.splitlines()[0]}"
+    yield f"{QUESTION} {_ask_in_chat(person, api, endpoints.chat_model).splitlines()[0]}"
     embedded = api.json("/embeddings", {"model": endpoints.embedding_model, "input": ["parrot"]})
     yield f"{endpoints.embedding_model} embeds into {len(embedded['data'][0]['embedding'])} dimensions"
 
 
-def stored_answer(message: Mapping[str, Any]) -> str:
-    """Return what the model said in a message that the chat stored.
-
-    Raises:
-        CheckFailed: the message is an error, not done, or empty.
-    """
-    if message.get("error"):
-        raise CheckFailed(f"the chat shows an error where the answer belongs: {message['error']}")
-    if not message.get("done"):
-        raise CheckFailed("the chat stored no whole answer; see make logs UNIT=open-webui")
-    if not (said := str(message.get("content") or "").strip()):
-        raise CheckFailed("the chat shows an empty answer; see make logs HOST=gpu")
-    return said
+def _ask(api: _Web, model: str, messages: Messages) -> str:
+    question = {"model": model, "messages": [*messages], "temperature": 0}
+    return str(api.json("/chat/completions", question)["choices"][0]["message"]["content"] or "")
 
 
-def _ask_in_chat(person: _Web, model: str) -> str:
+def _ask_in_chat(person: _Web, api: _Web, model: str) -> str:
     """Ask as the chat's page does and return the answer that it stores; the chat is deleted again."""
-    answer, message = str(uuid4()), {"role": "user", "content": QUESTION}
+    message = {"role": "user", "content": QUESTION}
     body = {
         "model": model,
         "messages": [message],
         "stream": True,
+        "params": {"temperature": 0},
         # With a session the answer is stored, and whatever Open WebUI adds to a question of its page is added.
         "session_id": str(uuid4()),
-        "id": answer,
+        "id": str(uuid4()),
         "parent_id": None,
         "user_message": {"id": str(uuid4()), "parentId": None, "models": [model], **message},
     }
     chat = f"/api/v1/chats/{person.json('/api/chat/completions', body)['chat_id']}"
     try:
-        end = time.monotonic() + ANSWER_SECONDS
-        while True:
-            stored: Mapping[str, Any] = person.json(chat)["chat"]["history"]["messages"][answer]
-            if stored.get("done") or time.monotonic() > end:
-                return stored_answer(stored)
-            time.sleep(0.5)
+        return answer(lambda: person.json(chat), partial(_ask, api), ANSWER_SECONDS)
+    except Unanswered as error:
+        raise CheckFailed(f"{error}; see make logs UNIT=open-webui and make logs HOST=gpu") from error
     finally:
         person.call(chat, method="DELETE")
 

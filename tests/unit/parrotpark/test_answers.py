@@ -28,6 +28,11 @@ def test_what_the_model_says_is_an_answer() -> None:
     assert answer(lambda: stored(content=f"{PARIS}\n"), says, patience=0) == f"{PARIS}\n"
 
 
+def test_what_the_model_thought_is_no_part_of_the_answer() -> None:
+    thought = f'<details type="reasoning" done="true"><summary>Thought</summary>Paris?\n</details>\n{PARIS}'
+    assert answer(lambda: stored(content=thought), lambda *_: f"<think>Lyon?</think>{PARIS}", patience=0) == thought
+
+
 def test_a_question_keeps_what_was_said_before_it() -> None:
     chat = stored(content=PARIS)
     again = {"id": "q2", "parentId": "a", "role": "user", "content": "Really?"}
