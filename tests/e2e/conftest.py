@@ -14,6 +14,7 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from testinfra.host import Host
 
 from localcloud.testing_machines import Boot, Machine
+from parrotpark.answers import Messages
 from parrotpark.verify import Endpoints, load
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +66,17 @@ def client(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[openai.OpenAI]
     """The client that programs use, with the key that users get."""
     with httpx2.Client(verify=tls, trust_env=False, timeout=PATIENCE) as http:
         yield openai.OpenAI(base_url=endpoints.api, api_key=endpoints.api_key, http_client=http)
+
+
+@pytest.fixture(scope="session")
+def says(client: openai.OpenAI) -> Callable[[str, Messages], str]:
+    """Tells what a model answers, past the chat."""
+
+    def says(model: str, messages: Messages) -> str:
+        answer = client.chat.completions.create(model=model, messages=messages, temperature=0)  # type: ignore[arg-type]
+        return answer.choices[0].message.content or ""
+
+    return says
 
 
 @pytest.fixture(scope="session")

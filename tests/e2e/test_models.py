@@ -17,10 +17,10 @@ GENERATED = re.compile(r"^vllm:generation_tokens_total\{.*\} (\S+)$", re.MULTILI
 GENERATE = """
 import json, sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-folder, question = "/opt/models/generate", sys.argv[1]
+folder, text = sys.argv[1:]
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
-prompt = tokenizer.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True,
+prompt = tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True,
                                        return_tensors="pt", return_dict=True)
 tokens = model.generate(**prompt, max_new_tokens=8, do_sample=False)[0][prompt["input_ids"].shape[1]:]
 print(json.dumps(tokenizer.decode(tokens, skip_special_tokens=True)))
@@ -29,18 +29,19 @@ print(json.dumps(tokenizer.decode(tokens, skip_special_tokens=True)))
 EMBED = """
 import json, sys, torch
 from transformers import AutoModel, AutoTokenizer
-folder = "/opt/models/embed"
+folder, text = sys.argv[1:]
 tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
-inputs = tokenizer(sys.argv[1], return_tensors="pt")
+inputs = tokenizer(text, return_tensors="pt")
 with torch.no_grad():
     states = model(**inputs).last_hidden_state[0]
 print(json.dumps(torch.nn.functional.normalize(states.mean(0), dim=0).tolist()))
 """
 
 
-def infer(gpu: Host, program: str, text: str) -> object:
+def infer(gpu: Host, program: str, model: str, text: str) -> object:
     """Run a program on the GPU host in vLLM's own environment, and read what it printed last as JSON."""
-    run = gpu.run("cd /tmp && CUDA_VISIBLE_DEVICES= HF_HUB_OFFLINE=1 /opt/vllm/bin/python -c %s %s", program, text)
+    python = "cd /tmp && CUDA_VISIBLE_DEVICES= HF_HUB_OFFLINE=1 /opt/vllm/bin/python -c"
+    run = gpu.run(f"{python} %s %s %s", program, f"/opt/models/{model}", text)
     assert run.succeeded, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
 
@@ -56,13 +57,13 @@ def test_chat_is_greedy_inference_on_the_same_weights(gpu: Host, client: openai.
     )
     assert answer.usage is not None
     assert generated_tokens(gpu) - before == answer.usage.completion_tokens
-    assert (answer.choices[0].message.content or "").startswith(str(infer(gpu, GENERATE, QUESTION)))
+    assert (answer.choices[0].message.content or "").startswith(str(infer(gpu, GENERATE, generate_model, QUESTION)))
 
 
 def test_embedding_is_direct_inference(gpu: Host, client: openai.OpenAI, embed_model: str) -> None:
     text = "A parrot repeats what it hears."
     ours = client.embeddings.create(model=embed_model, input=text).data[0].embedding
-    direct = infer(gpu, EMBED, text)
+    direct = infer(gpu, EMBED, embed_model, text)
     assert isinstance(direct, list)
     norms = math.hypot(*ours) * math.hypot(*direct)
     assert sum(a * b for a, b in zip(ours, direct, strict=True)) / norms >= 0.999
@@ -79,7 +80,7 @@ def stopped(gpu: Host, unit: str) -> Iterator[None]:
 
 def test_without_the_model_the_question_fails_clearly(gpu: Host, client: openai.OpenAI, generate_model: str) -> None:
     question = {"model": generate_model, "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 4}
-    with stopped(gpu, "vllm@generate"):
+    with stopped(gpu, f"vllm@{generate_model}"):
         begin = time.monotonic()
         with pytest.raises(openai.APIStatusError, match="asleep"):
             client.with_options(max_retries=0).chat.completions.create(**question)  # type: ignore[call-overload]
