@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 import testinfra
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 from testinfra.host import Host
 
 from localcloud.testing_machines import Boot, Machine
@@ -140,6 +140,7 @@ def chromium(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> 
             locale="en-US",
         )
         context.set_default_timeout(PATIENCE * 1000)
+        expect.set_options(timeout=PATIENCE * 1000)
         yield context
         context.close()
 
