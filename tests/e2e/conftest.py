@@ -1,6 +1,7 @@
 """The running stack as its users reach it: through TLS that is verified against its own CA, in a browser and by API."""
 
 import os
+import re
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -10,11 +11,12 @@ import httpx2
 import openai
 import pytest
 import testinfra
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as TooLate
 from testinfra.host import Host
 
 from localcloud.testing_machines import Boot, Machine
-from parrotpark.answers import Messages
+from parrotpark.answers import Messages, Unanswered, answer
 from parrotpark.verify import Endpoints, load
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 180  # seconds; a model on a processor thinks slowly
+CHAT_BEGINS = 30  # seconds
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -173,6 +176,24 @@ def chat(page: Page, endpoints: Endpoints) -> Page:
     page.get_by_role("button", name="Sign in").click()
     page.locator("#chat-input").wait_for()
     return page
+
+
+@pytest.fixture(scope="session")
+def answered(browse_as_admin: httpx2.Client, says: Callable[[str, Messages], str]) -> Callable[[Page, str], str]:
+    """Waits until the question just asked on a page is answered, there and in the store; returns the answer."""
+
+    def answered(page: Page, question: str) -> str:
+        try:
+            page.wait_for_url("**/c/*", timeout=CHAT_BEGINS * 1000)
+        except TooLate as late:
+            raise Unanswered("the page began no chat") from late
+        url = f"/api/v1/chats/{page.url.rsplit('/', 1)[1]}"
+        said = answer(question, lambda: browse_as_admin.get(url).raise_for_status().json(), says, PATIENCE)
+        words = re.findall(r"\w+", said.strip().splitlines()[0])  # what Markdown makes of the rest is the page's affair
+        expect(page.locator(".chat-assistant").last).to_contain_text(re.compile(r"\W+".join(words)))
+        return said
+
+    return answered
 
 
 @pytest.fixture(scope="module")
