@@ -6,6 +6,7 @@ import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
@@ -118,12 +119,13 @@ def only_host(inventory: str, group: str) -> Host:
 
 @pytest.fixture(scope="session")
 def state() -> Callable[[Host], Mapping[str, str]]:
-    """Tells all that a run could have touched: contents of /etc, every path in /opt, and each service's invocation."""
-    services = "caddy litellm open-webui postgresql@17-main ssh nftables wg-quick@wg0 'vllm@*'"
+    """Tells all that a run could have touched: contents of /etc, every path of ours, and each service's invocation."""
+    # All that run, apart from systemd's own helpers, which come and go.
+    running = "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1"
     commands = {
         "etc": "find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum",
-        "opt": "find /opt -xdev -printf '%p %y %m %U %s %T@\\n' | sort | sha256sum",
-        "services": f"systemctl show --property=Id,ActiveState,InvocationID,MainPID {services}",
+        "opt": "find /opt /usr/local -xdev -printf '%p %y %m %U %s %T@\\n' | sort | sha256sum",
+        "services": f"systemctl show --property=Id,InvocationID,MainPID $({running} | grep -Ev '^(user@|systemd-)')",
     }
     return lambda host: {name: host.check_output(command) for name, command in commands.items()}
 
@@ -188,7 +190,14 @@ def answered(browse_as_admin: httpx2.Client, says: Callable[[str, Messages], str
         except TooLate as late:
             raise Unanswered("the page began no chat") from late
         url = f"/api/v1/chats/{page.url.rsplit('/', 1)[1]}"
-        said = answer(question, lambda: browse_as_admin.get(url).raise_for_status().json(), says, PATIENCE)
+
+        def read() -> Any:
+            try:
+                return browse_as_admin.get(url).raise_for_status().json()
+            except httpx2.HTTPError as error:
+                raise Unanswered(f"the chat does not tell what it stored: {error}") from error
+
+        said = answer(question, read, says, PATIENCE)
         words = re.findall(r"\w+", said.strip().splitlines()[0])  # what Markdown makes of the rest is the page's affair
         expect(page.locator(".chat-assistant").last).to_contain_text(re.compile(r"\W+".join(words)))
         return said
