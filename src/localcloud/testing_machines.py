@@ -18,6 +18,7 @@ from localcloud import paths
 PREFIX = "conformance-"  # of the names of all that tests make
 ANYWHERE = ["0.0.0.0/0", "::/0"]
 BOOT_SECONDS = 60.0
+NOT_REACHED = 255  # what ssh returns then
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,12 @@ class Machine:
         return self.server.id
 
     def try_run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it as root."""
+        """Run a command in it as root, which may fail there: in a machine that is not reached nothing was refused."""
+        done = self._ssh(command)
+        assert done.returncode != NOT_REACHED, f"{self.server.name} is not reached: {done.stderr}"
+        return done
+
+    def _ssh(self, command: str) -> subprocess.CompletedProcess[str]:
         options = [
             f"UserKnownHostsFile={self.keys}/known_hosts",
             "StrictHostKeyChecking=yes",
@@ -62,9 +68,9 @@ class Machine:
         """Wait until it has booted and cloud-init is done; returns its boot id."""
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline:
-            boot = self.try_run("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+            boot = self._ssh("cat /proc/sys/kernel/random/boot_id").stdout.strip()
             if boot not in ("", other_than):
-                self.try_run("cloud-init status --wait")
+                self._ssh("cloud-init status --wait")
                 return boot
             time.sleep(0.2)
         raise AssertionError(f"{self.server.name} does not answer")

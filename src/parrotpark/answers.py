@@ -54,9 +54,13 @@ def last_turn(chat: Mapping[str, Any]) -> Turn | None:
 
 
 def answer(
-    read: Callable[[], Mapping[str, Any]], says: Callable[[str, Messages], str], patience: float, interval: float = 0.5
+    question: str,
+    read: Callable[[], Mapping[str, Any]],
+    says: Callable[[str, Messages], str],
+    patience: float,
+    interval: float = 0.5,
 ) -> str:
-    """Wait until a chat is answered, and return the answer.
+    """Wait until the question that was asked last in a chat is answered, and return the answer.
 
     `read` reads the stored chat. `says` asks a model the same greedily, past the chat: so the chat must be greedy too.
 
@@ -64,7 +68,8 @@ def answer(
         Unanswered: the chat stored something else than what the model says, or nothing in so many seconds.
     """
     deadline = time.monotonic() + patience
-    while not (turn := last_turn(read())):
+    # At first the store may still end with the answer to what was asked before.
+    while not (turn := last_turn(read())) or turn.asked[-1]["content"] != question:
         if time.monotonic() > deadline:
             raise Unanswered(f"the chat stored no whole answer within {patience:.0f} s")
         time.sleep(interval)

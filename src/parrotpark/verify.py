@@ -82,7 +82,7 @@ def _ask_in_chat(person: _Web, api: _Web, model: str) -> str:
     }
     chat = f"/api/v1/chats/{person.json('/api/chat/completions', body)['chat_id']}"
     try:
-        return answer(lambda: person.json(chat), partial(_ask, api), ANSWER_SECONDS)
+        return answer(QUESTION, lambda: person.json(chat), partial(_ask, api), ANSWER_SECONDS)
     except Unanswered as error:
         raise CheckFailed(f"{error}; see make logs UNIT=open-webui and make logs HOST=gpu") from error
     finally:

@@ -55,6 +55,15 @@ def test_life_of_a_project(play: Play, cloud: Served, tmp_path: Path) -> None:
     assert play("project.yml", "--check", "--diff", role="gpu", size=20) == drifted
     assert cloud.backend.calls == before
     assert inventory(cloud, tmp_path) == ("10.77.0.10", "fsn1", "running", "debian-13")
+    # What was asked for is what the machine's packets meet.
+    rules = cloud.backend.rules["10.77.0.10"]
+    assert rules is not None
+    assert [(rule.direction, rule.protocol, rule.port) for rule in rules] == [
+        ("in", "tcp", "22"),
+        ("in", "tcp", "80-443"),
+        ("in", "icmp", None),
+        ("out", "udp", "53"),
+    ]
 
     assert play("project.yml", role="gpu", size=20, power="stopped") == drifted
     assert list(cloud.backend.volumes.values()) == [20]

@@ -57,13 +57,24 @@ def test_life_of_a_server(hcloud: Hcloud, cloud: Served, tmp_path: Path) -> None
     listed = hcloud("server", "list", "-l", "a in (b,c),!d", "-o", "noheader", "-o", "columns=name,status,ipv4,labels")
     assert listed.split() == ["entry", "running", "10.77.0.10", "a=b"]
 
-    for power in ("reboot", "reset", "shutdown", "poweron", "poweroff"):
-        hcloud("server", power, "entry")
+    def asked_of_the_machine(*arguments: str) -> list[str]:
+        before = len(cloud.backend.calls)
+        hcloud("server", *arguments, "entry")
+        return cloud.backend.calls[before:]
+
+    start = ["filter", "attach_volumes", "start"]
+    assert asked_of_the_machine("reboot") == ["stop", *start]
+    assert asked_of_the_machine("reset") == ["pull", *start]
+    assert asked_of_the_machine("shutdown") == ["stop"]
+    assert asked_of_the_machine("poweron") == start
+    assert asked_of_the_machine("poweroff") == ["pull"]
     assert not cloud.backend.on
-    hcloud("server", "create-image", "--type", "snapshot", "--description", "golden", "entry")
+    snapshot = ("create-image", "--type", "snapshot", "--description", "golden")
+    assert asked_of_the_machine(*snapshot) == ["snapshot"]
     assert "golden" in hcloud("image", "list", "--type", "snapshot")
-    hcloud("server", "rebuild", "--image", "debian-13", "entry")
+    assert asked_of_the_machine("rebuild", "--image", "debian-13") == ["pull", "delete", "create", *start]
     hcloud("server", "add-label", "entry", "c=d")
+    assert hcloud("server", "list", "-l", "c=d", "-o", "noheader", "-o", "columns=name") == "entry\n"
     hcloud("server", "enable-protection", "entry", "delete", "rebuild")
     assert "(protected)" in refusal(hcloud, "server", "delete", "entry")
     hcloud("server", "disable-protection", "entry", "delete", "rebuild")
@@ -73,13 +84,15 @@ def test_life_of_a_server(hcloud: Hcloud, cloud: Served, tmp_path: Path) -> None
 
 def test_volumes(hcloud: Hcloud, cloud: Served) -> None:
     hcloud("server", "create", "--name", "entry", "--type", "cx23", "--image", "debian-13", "--location", "fsn1")
-    hcloud("volume", "create", "--name", "data", "--size", "10", "--location", "fsn1", "--format", "ext4")
+    hcloud("volume", "create", "--name", "data", "--size", "10", "--location", "fsn1")
     hcloud("volume", "attach", "data", "--server", "entry")
     assert [len(volumes) for volumes in cloud.backend.shown.values()] == [1]
     assert "entry" in hcloud("volume", "list")
     assert "(resource_in_use)" in refusal(hcloud, "volume", "delete", "data")
     hcloud("volume", "detach", "data")
+    assert [*cloud.backend.shown.values()] == [()]
     hcloud("volume", "resize", "data", "--size", "20")
+    assert [*cloud.backend.volumes.values()] == [20]
     hcloud("volume", "delete", "data")
     assert not cloud.backend.volumes
 
@@ -92,9 +105,10 @@ def test_firewalls(hcloud: Hcloud, cloud: Served) -> None:
     hcloud("firewall", "apply-to-resource", "ssh", "--type", "server", "--server", "entry")
     rules = cloud.backend.rules["10.77.0.10"]
     assert rules is not None
-    assert [rule.port for rule in rules] == ["22"]
+    assert [(rule.direction, rule.protocol, rule.port) for rule in rules] == [("in", "tcp", "22")]
     assert "still in use" in refusal(hcloud, "firewall", "delete", "ssh")
     hcloud("firewall", "remove-from-resource", "ssh", "--type", "server", "--server", "entry")
+    assert cloud.backend.rules == {"10.77.0.10": None}
     hcloud("firewall", "delete", "ssh")
 
 

@@ -86,6 +86,7 @@ def test_everything_a_server_is_made_of(client: Client, cloud: Served) -> None:
     assert server.server_type is not None
     assert server.server_type.cores == 4
     assert [volume.name for volume in server.volumes or []] == ["data"]
+    assert "create_volume ext4" in cloud.backend.calls
     (machine,) = cloud.backend.machines.values()
     assert (machine.id, machine.ssh_public_keys, machine.user_data) == (server.id, (PUBLIC_KEY,), "#cloud-config\n")
     assert firewall.get_actions()[0].command == "set_firewall_rules"
@@ -117,7 +118,9 @@ def test_power_rebuild_and_snapshot(client: Client) -> None:
     with pytest.raises(APIException) as refused:
         server.delete()
     assert refused.value.code == "protected"
-    assert create(client, "gpu-2", image=image).image is not None
+    made = create(client, "gpu-2", image=image).image
+    assert made is not None
+    assert made.id == image.id
     image.delete()
     with pytest.raises(APIException) as gone:
         client.images.get_by_id(image.id or 0)

@@ -12,7 +12,6 @@ import pytest
 from hcloud import Client
 from hcloud.firewalls.domain import FirewallResource, FirewallRule
 from hcloud.images.domain import Image
-from hcloud.locations.domain import Location
 from hcloud.volumes.client import BoundVolume
 
 from localcloud import paths
@@ -61,8 +60,9 @@ def test_the_metadata_service_knows_who_asks(one: Machine, two: Machine) -> None
 
 def test_a_machine_cannot_ask_in_another_s_name(one: Machine, two: Machine) -> None:
     two.run(f"ip address add {one.ip}/32 dev eth0")
-    ask = f"curl -sf -m 2 --interface {one.ip} http://169.254.169.254/hetzner/v1/userdata"
-    assert two.try_run(ask).returncode != 0
+    ask = "curl -sf -m 2 --interface {} http://169.254.169.254/hetzner/v1/userdata"
+    assert two.try_run(ask.format(one.ip)).returncode != 0
+    assert two.run(ask.format(two.ip))
     two.run(f"ip address delete {one.ip}/32 dev eth0")
 
 
@@ -162,7 +162,7 @@ def test_a_volume_holds_data_across_machines_and_grows(one: Machine, two: Machin
 def test_a_reboot_is_a_boot(one: Machine, volume: BoundVolume, inside: bool) -> None:
     before = one.await_boot()
     if inside:
-        one.try_run("systemctl reboot")
+        one.run("systemd-run --quiet sh -c 'sleep 1; systemctl reboot'")  # a second in which to say goodbye
     else:
         settle(one.server.reboot())
     assert one.await_boot(other_than=before) != before
@@ -172,7 +172,7 @@ def test_a_reboot_is_a_boot(one: Machine, volume: BoundVolume, inside: bool) -> 
 
 def test_power_off_from_inside_is_seen_and_power_on_boots(two: Machine) -> None:
     before = two.await_boot()
-    two.try_run("systemctl poweroff")
+    two.run("systemd-run --quiet sh -c 'sleep 1; systemctl poweroff'")
     deadline = time.monotonic() + BOOT_SECONDS
     while two.server.status != "off":
         assert time.monotonic() < deadline
@@ -217,17 +217,24 @@ def test_rebuild_brings_the_image_back_and_keeps_the_address(two: Machine) -> No
 
 def test_a_deleted_server_leaves_nothing(boot: Boot) -> None:
     four = boot("four")
+    files = paths.MACHINES / f"server-{four.id}"
+    places = (Path("/run/netns", namespace(four.id)), Path("/sys/class/net", host_end(four.ip)), files)
+
+    def left() -> list[bool]:
+        return [*(place.exists() for place in places), str(files) in Path("/proc/mounts").read_text()]
+
+    assert all(left())
     settle(four.server.delete())
-    assert not Path("/run/netns", namespace(four.id)).exists()
-    assert not Path("/sys/class/net", host_end(four.ip)).exists()
-    assert not (paths.MACHINES / f"server-{four.id}").exists()
-    assert str(paths.MACHINES / f"server-{four.id}") not in Path("/proc/mounts").read_text()
+    assert not any(left())
 
 
-def test_a_deleted_volume_leaves_nothing(local_cloud: Client) -> None:
-    answer = local_cloud.volumes.create(size=10, name=f"{PREFIX}short", location=Location(name="fsn1"))
-    settle(answer.action)
-    answer.volume.delete()
+def test_a_deleted_volume_leaves_nothing(local_cloud: Client, two: Machine) -> None:
+    answer = local_cloud.volumes.create(size=10, name=f"{PREFIX}short", server=two.server)
+    settle(answer.action, *answer.next_actions)
     path = paths.VOLUMES / f"{answer.volume.id}.img"
+    assert path.exists()
+    assert path in volumes.devices()
+    settle(answer.volume.detach())
+    answer.volume.delete()
     assert not path.exists()
     assert path not in volumes.devices()

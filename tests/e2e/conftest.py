@@ -1,20 +1,23 @@
 """The running stack as its users reach it: through TLS that is verified against its own CA, in a browser and by API."""
 
 import os
+import re
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
 import pytest
 import testinfra
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as TooLate
 from testinfra.host import Host
 
 from localcloud.testing_machines import Boot, Machine
-from parrotpark.answers import Messages
+from parrotpark.answers import Messages, Unanswered, answer
 from parrotpark.verify import Endpoints, load
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +33,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 180  # seconds; a model on a processor thinks slowly
+CHAT_BEGINS = 30  # seconds
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -115,12 +119,13 @@ def only_host(inventory: str, group: str) -> Host:
 
 @pytest.fixture(scope="session")
 def state() -> Callable[[Host], Mapping[str, str]]:
-    """Tells all that a run could have touched: contents of /etc, every path in /opt, and each service's invocation."""
-    services = "caddy litellm open-webui postgresql@17-main ssh nftables wg-quick@wg0 'vllm@*'"
+    """Tells all that a run could have touched: contents of /etc, every path of ours, and each service's invocation."""
+    # All that run, apart from systemd's own helpers, which come and go.
+    running = "systemctl list-units --type=service --state=running --plain --no-legend | cut -d' ' -f1"
     commands = {
         "etc": "find /etc -xdev -type f -print0 | sort -z | xargs -0 sha256sum",
-        "opt": "find /opt -xdev -printf '%p %y %m %U %s %T@\\n' | sort | sha256sum",
-        "services": f"systemctl show --property=Id,ActiveState,InvocationID,MainPID {services}",
+        "opt": "find /opt /usr/local -xdev -printf '%p %y %m %U %s %T@\\n' | sort | sha256sum",
+        "services": f"systemctl show --property=Id,InvocationID,MainPID $({running} | grep -Ev '^(user@|systemd-)')",
     }
     return lambda host: {name: host.check_output(command) for name, command in commands.items()}
 
@@ -174,6 +179,31 @@ def chat(page: Page, endpoints: Endpoints) -> Page:
     page.get_by_role("button", name="Sign in").click()
     page.locator("#chat-input").wait_for()
     return page
+
+
+@pytest.fixture(scope="session")
+def answered(browse_as_admin: httpx2.Client, says: Callable[[str, Messages], str]) -> Callable[[Page, str], str]:
+    """Waits until the question just asked on a page is answered, there and in the store; returns the answer."""
+
+    def answered(page: Page, question: str) -> str:
+        try:
+            page.wait_for_url("**/c/*", timeout=CHAT_BEGINS * 1000)
+        except TooLate as late:
+            raise Unanswered("the page began no chat") from late
+        url = f"/api/v1/chats/{page.url.rsplit('/', 1)[1]}"
+
+        def read() -> Any:
+            try:
+                return browse_as_admin.get(url).raise_for_status().json()
+            except httpx2.HTTPError as error:
+                raise Unanswered(f"the chat does not tell what it stored: {error}") from error
+
+        said = answer(question, read, says, PATIENCE)
+        words = re.findall(r"\w+", said.strip().splitlines()[0])  # what Markdown makes of the rest is the page's affair
+        expect(page.locator(".chat-assistant").last).to_contain_text(re.compile(r"\W+".join(words)))
+        return said
+
+    return answered
 
 
 @pytest.fixture(scope="module")

@@ -7,42 +7,25 @@ import pytest
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
-from parrotpark.answers import Messages, answer
-from parrotpark.verify import ANSWER_SECONDS, Endpoints
+from parrotpark.verify import Endpoints
 
 QUESTION = "What is the capital of France?"
 
 
-@pytest.fixture
-def answered(chat: Page, browse_as_admin: httpx2.Client, says: Callable[[str, Messages], str]) -> Callable[[], str]:
-    """Waits until the chat on the page is answered: what is stored is what the model says, and the page shows it."""
-
-    def answered() -> str:
-        chat.wait_for_url("**/c/*")
-        url = f"/api/v1/chats/{chat.url.rsplit('/', 1)[1]}"
-        said = answer(lambda: browse_as_admin.get(url).raise_for_status().json(), says, ANSWER_SECONDS)
-        # Markdown changes how it looks, not its first word.
-        expect(chat.locator(".chat-assistant").last).to_contain_text(said.split()[0])
-        return said
-
-    return answered
-
-
-def test_a_click_on_a_suggestion_gets_an_answer(chat: Page, answered: Callable[[], str]) -> None:
+def test_a_click_on_a_suggestion_gets_an_answer(chat: Page, answered: Callable[[Page, str], str]) -> None:
     chat.get_by_role("button", name=QUESTION).click()
-    assert "Paris" in answered()
+    assert "Paris" in answered(chat, QUESTION)
     shown = chat.locator(".chat-assistant").inner_text()
     # It is history now, kept by the server.
     chat.reload()
     expect(chat.locator(".chat-assistant")).to_have_text(shown)
 
 
-def test_a_typed_question_and_the_next_one_get_answers(chat: Page, answered: Callable[[], str]) -> None:
+def test_a_typed_question_and_the_next_one_get_answers(chat: Page, answered: Callable[[Page, str], str]) -> None:
     for question in ("Was ist ein Papagei? 🦜 Grüße aus Köln!", "Nenne drei Farben."):
         chat.locator("#chat-input").fill(question)
         chat.keyboard.press("Enter")
-        expect(chat.get_by_text(question)).to_be_visible()
-        answered()
+        answered(chat, question)
 
 
 def test_the_notice_is_shown(chat: Page, browse_as_admin: httpx2.Client) -> None:

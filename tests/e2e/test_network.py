@@ -3,15 +3,17 @@
 WireGuard answers only its peers, so a scan of UDP tells nothing; that it works is proved by every chat.
 """
 
+import json
 from collections.abc import Callable
 
 import pytest
 from testinfra.backend.ansible import AnsibleBackend
 from testinfra.host import Host
 
-from localcloud.testing_machines import Machine, host_reaches
+from localcloud.testing_machines import Machine, client, host_reaches
 
 ENTRY_PORTS = {22, 80, 443}
+LEASE_PORT = 8003
 
 
 def listening(host: Host) -> set[int]:
@@ -43,5 +45,34 @@ def test_gpu_host(entry: Host, gpu: Host, reaches: Callable[[str, int], bool]) -
     ports, address = listening(gpu), address_of(gpu)
     assert ports >= {22, 8001, 8002}
     assert {port for port in ports if reaches(address, port)} == set()
-    # The way Ansible takes is open, or these would be the ports of a dead machine.
-    assert entry.run(f"bash -c '</dev/tcp/{address}/22'").succeeded
+    # The way Ansible takes is open; the models are asked through the tunnel alone.
+    assert reached_from(entry, address, ports) == {22}
+
+
+def reached_from(host: Host, address: str, ports: set[int]) -> set[int]:
+    knock = "timeout 1 bash -c '</dev/tcp/{}/{}'"
+    return {port for port in ports if host.run(knock.format(address, port)).succeeded}
+
+
+def test_a_gpu_host_reaches_what_strangers_do_and_its_lease(entry: Host, gpu: Host) -> None:
+    (own,) = json.loads(entry.check_output("ip -4 -json address show wg0"))
+    ports, overlay = listening(entry), own["addr_info"][0]["local"]
+    assert reached_from(gpu, address_of(entry), ports) == ENTRY_PORTS
+    assert reached_from(gpu, overlay, ports) == ENTRY_PORTS | {LEASE_PORT}
+
+
+@pytest.mark.parametrize(
+    ("project", "server", "open_ports"),
+    [
+        ("entry", "entry-server", {("icmp", None), ("udp", "51820"), *(("tcp", str(port)) for port in ENTRY_PORTS)}),
+        ("gpu", "gpu-1", {("udp", "51820"), ("tcp", "22")}),
+    ],
+)
+def test_the_cloud_filters_before_the_host_does(project: str, server: str, open_ports: set[tuple[str, str]]) -> None:
+    found = client(project).servers.get_by_name(server)
+    assert found
+    assert found.public_net
+    (applied,) = found.public_net.firewalls or []
+    applied.firewall.reload()
+    assert applied.status == "applied"
+    assert {(rule.protocol, rule.port) for rule in applied.firewall.rules or []} == open_ports

@@ -10,6 +10,9 @@ import pytest
 from playwright.sync_api import Page, WebSocket
 from testinfra.host import Host
 
+from localcloud.testing_machines import client as client_of
+from parrotpark.verify import Endpoints
+
 
 def run(*command: str) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -17,15 +20,19 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def gpu_hosts() -> str:
-    return run("ansible", "gpu", "--list-hosts")
+def gpu_hosts() -> tuple[list[str], list[str | None]]:
+    """Name those that the inventory knows, and those that the cloud bills."""
+    known = run("ansible", "gpu", "--list-hosts").splitlines()[1:]
+    return [name.strip() for name in known], [server.name for server in client_of("gpu").servers.get_all()]
 
 
 def test_sleep_and_wake(
     entry: Host,
     state: Callable[[Host], object],
     chat: Page,
+    browse: httpx2.Client,
     browse_as_admin: httpx2.Client,
+    endpoints: Endpoints,
     client: openai.OpenAI,
     generate_model: str,
 ) -> None:
@@ -44,20 +51,27 @@ def test_sleep_and_wake(
     chat.reload()
     chat.locator("#chat-input").wait_for()
     assert sockets, "the chat opened no WebSocket"
+    browse_as_admin.post("/api/v1/chats/new", json={"chat": {"title": "Before the night"}}).raise_for_status()
     before, said, chats = state(entry), ask(), history()
+    assert "Paris" in said
+    assert chats
+    assert gpu_hosts() == (["gpu-1"], ["gpu-1"])
 
     run("make", "sleep")
-    assert "gpu-1" not in gpu_hosts()
+    assert gpu_hosts() == ([], [])
     with pytest.raises(openai.APIStatusError, match="asleep"):
         ask()
     assert history() == chats
+    login = {"email": endpoints.admin_email, "password": endpoints.admin_password}
+    assert browse.post("/api/v1/auths/signin", json=login).is_success
     # The part of site.yml that the wish concerns; a drill runs all of it.
     converge = ("ansible-playbook", "playbooks/gpu.yml")
     assert set(re.findall(r"changed=(\d+)", run(*converge))) == {"0"}
     assert "asleep; image current" in run(*converge, "--check")
-    assert "gpu-1" not in gpu_hosts()
+    assert gpu_hosts() == ([], [])
 
     run("make", "wake")
+    assert gpu_hosts() == (["gpu-1"], ["gpu-1"])
     assert ask() == said
     assert state(entry) == before
     assert not [socket.url for socket in sockets if socket.is_closed()]

@@ -106,6 +106,7 @@ def test_in_the_chat(browse_as_admin: httpx2.Client, chat: Page, endpoints: Endp
         chat.wait_for_url("**/c/*")
         url = f"/api/v1/chats/{chat.url.rsplit('/', 1)[1]}"
         stored = answer(
+            QUESTION,
             lambda: browse_as_admin.get(url).raise_for_status().json(),
             lambda *_: f"The parrot is called {name}.",
             ANSWER_SECONDS,

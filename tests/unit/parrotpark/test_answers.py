@@ -9,7 +9,8 @@ import pytest
 from parrotpark.answers import Messages, Turn, Unanswered, answer, last_turn
 
 PARIS = "The capital of France is Paris."
-ASKED = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = "What is the capital of France?"
+ASKED = [{"role": "user", "content": QUESTION}]
 
 
 def stored(**answer: Any) -> dict[str, Any]:
@@ -25,12 +26,15 @@ def says(model: str, asked: Messages) -> str:
 
 
 def test_what_the_model_says_is_an_answer() -> None:
-    assert answer(lambda: stored(content=f"{PARIS}\n"), says, patience=0) == f"{PARIS}\n"
+    assert answer(QUESTION, lambda: stored(content=f"{PARIS}\n"), says, patience=0) == f"{PARIS}\n"
 
 
 def test_what_the_model_thought_is_no_part_of_the_answer() -> None:
     thought = f'<details type="reasoning" done="true"><summary>Thought</summary>Paris?\n</details>\n{PARIS}'
-    assert answer(lambda: stored(content=thought), lambda *_: f"<think>Lyon?</think>{PARIS}", patience=0) == thought
+    assert (
+        answer(QUESTION, lambda: stored(content=thought), lambda *_: f"<think>Lyon?</think>{PARIS}", patience=0)
+        == thought
+    )
 
 
 def test_a_question_keeps_what_was_said_before_it() -> None:
@@ -59,10 +63,15 @@ def test_a_question_keeps_what_was_said_before_it() -> None:
 )
 def test_nothing_else_is_one(chat: dict[str, Any], why: str) -> None:
     with pytest.raises(Unanswered, match=why):
-        answer(lambda: chat, says, patience=0)
+        answer(QUESTION, lambda: chat, says, patience=0)
 
 
 def test_an_answer_is_waited_for() -> None:
     writing = [stored(content=PARIS), stored(content=PARIS[:10], done=False), stored(done=False)]
-    assert answer(writing.pop, says, patience=60, interval=0) == PARIS
+    assert answer(QUESTION, writing.pop, says, patience=60, interval=0) == PARIS
     assert writing == []
+
+
+def test_an_answer_to_what_was_asked_before_is_none() -> None:
+    with pytest.raises(Unanswered, match="no whole answer"):
+        answer("Really?", lambda: stored(content=PARIS), says, patience=0)
