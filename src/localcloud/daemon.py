@@ -26,7 +26,7 @@ from localcloud import api, listener, metadata
 from localcloud.backend import BackendError
 from localcloud.machine import network, podman, roots
 from localcloud.machine.machines import PodmanBackend
-from localcloud.paths import API_PORT, GATEWAY, METADATA, STATE, TOKENS
+from localcloud.paths import API_PORT, GATEWAY, METADATA, METADATA_PORT, STATE, TOKENS
 from localcloud.store import Store
 from localcloud.supervisor import Supervisor
 
@@ -130,7 +130,7 @@ async def _serve() -> None:
         asked = scope.get("server")
         await (about_servers if asked and asked[0] == str(METADATA) else cloud)(scope, receive, send)
 
-    sockets = [listen(LOOPBACK, API_PORT), listen(GATEWAY, API_PORT), listen(METADATA, 80)]
+    sockets = [listen(LOOPBACK, API_PORT), listen(GATEWAY, API_PORT), listen(METADATA, METADATA_PORT)]
     server = uvicorn.Server(uvicorn_config(app))
     watch = asyncio.create_task(Supervisor(store, backend, cloud.state.actions).run())
     try:

@@ -87,7 +87,7 @@ class PodmanBackend:
         """Make the machine's root, network and seed; it stays off."""
         name = container_name(machine.id)
         root = roots.create(name, machine.image)
-        replace_file(root / "etc/resolv.conf", _resolvers())
+        replace_file(root / "etc/resolv.conf", network.resolvers())
         replace_file(root / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {machine.name}\n::1 localhost\n")
         replace_file(root / "etc/hostname", f"{machine.name}\n")
         guest = roots.directory(name) / "guest"
@@ -178,7 +178,7 @@ class PodmanBackend:
     def filter(self, rules: Mapping[str, Sequence[Rule] | None]) -> None:
         """Replace the packet filter of all machines at once, by IPv4 address; None means no firewall applies."""
         with self._lock:
-            firewall.apply(rules)
+            firewall.apply(rules, network.name_servers())
 
     def _await_init(self, machine: Machine) -> None:
         deadline = time.monotonic() + BOOT_SECONDS
@@ -221,11 +221,3 @@ def replace_file(path: Path, content: str) -> None:
         raise BackendError(f"{path.parent} is a symbolic link")
     path.unlink(missing_ok=True)  # it may be a link to where the machine's own resolver will write
     path.write_text(content)
-
-
-def _resolvers() -> str:
-    """Say whom the host asks for names, but for what only it reaches."""
-    # Where systemd-resolved answers on the host's loopback, this file names the servers behind it.
-    behind = Path("/run/systemd/resolve/resolv.conf")
-    lines = (behind if behind.exists() else Path("/etc/resolv.conf")).read_text().splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith(("nameserver 127.", "nameserver ::1")))
