@@ -6,16 +6,19 @@ import errno
 import json
 import os
 import resource
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcloud.backend import BackendError
 from localcloud.machine.process import run
 from localcloud.paths import PODMAN, RUNTIME, STATE
 
 LABEL = "parrotpark=localcloud"
 CONFIG = STATE / "containers.conf"
 SECCOMP = STATE / "seccomp.json"
+END_SECONDS = 10.0
 CGROUPS = ("parrotpark", "parrotpark.slice")
 # What runc and crun let every container use: the harmless ones of the kernel, its own terminals, and a name for any.
 EVERYBODY_S_DEVICES = (
@@ -167,10 +170,25 @@ def _bound_devices(name: str, devices: Sequence[str]) -> None:
 
 
 def remove_cgroups(pattern: str) -> None:
-    """Remove control groups that nobody is in, by their name below the root of a hierarchy."""
+    """Remove the control groups of what ended, by their name below the root of a hierarchy.
+
+    Raises:
+        BackendError: a process in them does not end.
+    """
     for tree in [*Path("/sys/fs/cgroup").glob(pattern), *Path("/sys/fs/cgroup").glob(f"*/{pattern}")]:
         for directory, _, _ in os.walk(tree, topdown=False):
-            Path(directory).rmdir()
+            _remove_cgroup(Path(directory))
+
+
+def _remove_cgroup(group: Path) -> None:
+    deadline = time.monotonic() + END_SECONDS
+    while group.exists():
+        try:
+            group.rmdir()
+        except OSError as error:  # what watched the container outlives it a moment
+            if time.monotonic() > deadline:
+                raise BackendError(f"what runs in {group} does not end") from error
+            time.sleep(0.05)
 
 
 def pid_file(name: str) -> Path:
