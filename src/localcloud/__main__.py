@@ -22,7 +22,7 @@ from localcloud.paths import API_PORT, BRIDGE, INVENTORY_STATE, LOGS, STATE
 from localcloud.store import Store
 
 LOG = LOGS / "daemon.log"
-COMMAND_LOCK = Path("/run/lock/parrotpark")
+COMMAND_LOCK = Path("/run/parrotpark.lock")  # where only root makes files, and outliving RUNTIME
 START_SECONDS = 60.0
 
 

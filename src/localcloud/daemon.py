@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import TextIO
 
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localcloud import api, listener, metadata
 from localcloud.backend import BackendError
 from localcloud.machine import network, podman, roots
 from localcloud.machine.machines import PodmanBackend
-from localcloud.paths import API_PORT, GATEWAY, METADATA, STATE, TOKENS
+from localcloud.paths import API_PORT, GATEWAY, METADATA, METADATA_PORT, STATE, TOKENS
 from localcloud.store import Store
 from localcloud.supervisor import Supervisor
 
@@ -111,6 +111,12 @@ def listen(address: IPv4Address, port: int) -> socket.socket:
         raise BackendError(f"cannot listen on {address}:{port}: {os.strerror(error.errno or 0)}") from error
 
 
+def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
+    """Tell uvicorn to serve the program and to take nobody's word for where a call comes from."""
+    # Uvicorn would believe X-Forwarded-For from the loopback, and the metadata service knows servers by their address.
+    return uvicorn.Config(app, proxy_headers=False, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+
+
 async def _serve() -> None:
     roots.remove_unfinished()
     backend = PodmanBackend()
@@ -124,8 +130,8 @@ async def _serve() -> None:
         asked = scope.get("server")
         await (about_servers if asked and asked[0] == str(METADATA) else cloud)(scope, receive, send)
 
-    sockets = [listen(LOOPBACK, API_PORT), listen(GATEWAY, API_PORT), listen(METADATA, 80)]
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+    sockets = [listen(LOOPBACK, API_PORT), listen(GATEWAY, API_PORT), listen(METADATA, METADATA_PORT)]
+    server = uvicorn.Server(uvicorn_config(app))
     watch = asyncio.create_task(Supervisor(store, backend, cloud.state.actions).run())
     try:
         await server.serve(sockets)

@@ -25,3 +25,7 @@ GATEWAY = IPv4Address("10.77.0.1")
 METADATA = IPv4Address("169.254.169.254")
 API_PORT = 8770
 REGISTRY_PORT = 5000
+METADATA_PORT = 80
+
+# All that machines reach on this host, by TCP, beside its name servers.
+SERVICES = ((GATEWAY, API_PORT), (GATEWAY, REGISTRY_PORT), (METADATA, METADATA_PORT))

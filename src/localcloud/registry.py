@@ -1,32 +1,51 @@
 """A container registry on the bridge: Debian's own, in a container, with its data beside the other state.
 
-It speaks plain HTTP and knows no passwords: only this host and its machines reach it.
+It speaks plain HTTP and knows no passwords: only this host and its machines reach it, and they may only pull. What is
+pushed comes in by a door that this host's root opens.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+from localcloud.backend import BackendError
 from localcloud.machine import images, podman, roots
-from localcloud.paths import GATEWAY, REGISTRY, REGISTRY_PORT
+from localcloud.paths import GATEWAY, REGISTRY, REGISTRY_PORT, RUNTIME
 
 NAME = "registry"
 IMAGE = "registry"
 PACKAGE = "docker-registry"
 BASE = "debian-13"
 
-CONFIG = f"""\
+DOOR = "registry-door"
+DOOR_SECONDS = 10.0
+
+CONFIG = """\
 version: 0.1
 log:
   level: warn
 storage:
   filesystem:
     rootdirectory: /var/lib/docker-registry
-  delete:
-    enabled: true
+"""
+PULL_ONLY = f"""\
+{CONFIG}\
+  maintenance:
+    readonly:
+      enabled: true
 http:
   addr: {GATEWAY}:{REGISTRY_PORT}
+"""
+PUSH = f"""\
+{CONFIG}\
+http:
+  net: unix
+  addr: /run/door/socket
+  secret: {DOOR}
 """
 
 
@@ -47,21 +66,58 @@ def ensure_image(progress: Callable[[str], None]) -> None:
     roots.delete(builder)
 
 
+def serves() -> bool:
+    """Tell whether the registry runs, as this program would start it."""
+    return podman.alive(NAME) and _config(NAME).read_text() == PULL_ONLY
+
+
 def start() -> None:
     """Start the registry from its newest image; what was pushed before is there."""
-    roots.delete(NAME)
-    root = roots.create(NAME, IMAGE)
-    config = roots.directory(NAME) / "config.yml"
-    config.write_text(CONFIG)
+    _serve(NAME, PULL_ONLY, "--network=host")
+
+
+@contextmanager
+def open_door() -> Iterator[Path]:
+    """Serve the registry's data for pushing, while the block runs, at a socket that only root of this host reaches.
+
+    Raises:
+        BackendError: it does not start.
+    """
+    folder = RUNTIME / DOOR
+    folder.mkdir(mode=0o700, exist_ok=True)
+    door = folder / "socket"
+    door.unlink(missing_ok=True)
+    try:
+        _serve(DOOR, PUSH, "--network=none", f"--volume={folder}:/run/door")
+        deadline = time.monotonic() + DOOR_SECONDS
+        while not door.exists():
+            if time.monotonic() > deadline:
+                raise BackendError(f"the registry's door does not open: {podman.podman('logs', '--tail=1', DOOR)}")
+            time.sleep(0.1)
+        yield door
+    finally:
+        podman.remove(DOOR)
+        roots.delete(DOOR)
+
+
+def _serve(name: str, config: str, *arguments: str) -> None:
+    podman.remove(name)
+    roots.delete(name)
+    root = roots.create(name, IMAGE)
+    _config(name).write_text(config)
     REGISTRY.mkdir(parents=True, exist_ok=True)
     podman.run_detached(
-        NAME,
-        "--network=host",
+        name,
+        *arguments,
         f"--volume={REGISTRY}:/var/lib/docker-registry",
-        f"--volume={config}:/etc/docker/registry/config.yml:ro",
+        f"--volume={_config(name)}:/etc/docker/registry/config.yml:ro",
         "--rootfs",
         str(root),
         "/usr/bin/docker-registry",
         "serve",
         "/etc/docker/registry/config.yml",
     )
+
+
+def _config(name: str) -> Path:
+    return roots.directory(name) / "config.yml"

@@ -10,7 +10,6 @@ from dataclasses import replace
 from localcloud import forward, registry
 from localcloud.actions import Actions, LockedError, begin
 from localcloud.backend import BackendError
-from localcloud.machine import podman
 from localcloud.machine.machines import PodmanBackend, container_name
 from localcloud.model import Reference, Server
 from localcloud.store import Store
@@ -52,7 +51,7 @@ class Supervisor:
         Raises:
             BackendError: the host could not do what was needed.
         """
-        if not podman.alive(registry.NAME) and self._due(registry.NAME):
+        if not registry.serves() and self._due(registry.NAME):
             registry.start()
         state = self._store.state
         running = self._backend.running()

@@ -91,7 +91,4 @@ def _end_leftovers() -> None:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         time.sleep(0.1)
-    for tree in trees:
-        if tree.suffix != ".slice":
-            for directory, _, _ in os.walk(tree, topdown=False):
-                Path(directory).rmdir()
+    podman.remove_cgroups("parrotpark")

@@ -3,29 +3,33 @@
 Meaning of the rules, as Hetzner defines it: with a firewall applied nothing comes in but by rule; everything goes out,
 unless there is an outgoing rule: then nothing goes out but by rule. Answers always pass.
 
-The machines' "public" addresses are public on this host only: what comes from outside it does not reach them.
+The machines' "public" addresses are public on this host only: what comes from outside it does not reach them. Of the
+host itself they reach what `paths.SERVICES` names, whatever else listens on all its addresses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from localcloud.backend import Rule
 from localcloud.machine.process import run, succeeds
-from localcloud.paths import METADATA, NETWORK
+from localcloud.paths import METADATA, NETWORK, SERVICES
 
 TABLE = "parrotpark"
 
 
-def render(filters: Mapping[str, Sequence[Rule] | None]) -> str:
-    """Render the table for all machines, by IPv4 address."""
+def render(filters: Mapping[str, Sequence[Rule] | None], name_servers: Sequence[IPv4Address] = ()) -> str:
+    """Render the table for all machines, by IPv4 address; the host may be one of the name servers."""
     guarded = {ipv4: rules for ipv4, rules in sorted(filters.items()) if rules is not None}
     outgoing = {ipv4: rules for ipv4, rules in guarded.items() if any(rule.direction == "out" for rule in rules)}
     chains = [_chain("in", ipv4, rules) for ipv4, rules in guarded.items()]
     chains += [_chain("out", ipv4, rules) for ipv4, rules in outgoing.items()]
     into = _verdicts("daddr", "in", guarded)
     out_of = _verdicts("saddr", "out", outgoing)
+    services = ", ".join(f"{address} . {port}" for address, port in SERVICES)
+    servers = ", ".join(map(str, name_servers))
+    names = f"    ip daddr {{ {servers} }} meta l4proto {{ tcp, udp }} th dport 53 accept\n" if servers else ""
     return f"""\
 table inet {TABLE}
 delete table inet {TABLE}
@@ -52,7 +56,13 @@ table inet {TABLE} {{
   chain to_host {{
     type filter hook input priority -10
     ip daddr {{ {METADATA}, {NETWORK} }} iifname != {{ "lo", "{TABLE}*" }} drop
-    ip daddr != {METADATA} iifname "{TABLE}*" jump judge
+    iifname "{TABLE}*" jump services
+  }}
+  chain services {{
+    ip daddr != {METADATA} jump judge
+    ct state established,related accept
+    ip daddr . tcp dport {{ {services} }} accept
+{names}    reject with icmpx admin-prohibited
   }}
   chain translate {{
     type nat hook postrouting priority 100
@@ -62,9 +72,9 @@ table inet {TABLE} {{
 """
 
 
-def apply(filters: Mapping[str, Sequence[Rule] | None]) -> None:
+def apply(filters: Mapping[str, Sequence[Rule] | None], name_servers: Sequence[IPv4Address]) -> None:
     """Replace the table at once."""
-    run("nft", "-f", "-", stdin=render(filters))
+    run("nft", "-f", "-", stdin=render(filters, name_servers))
 
 
 def remove() -> None:

@@ -11,13 +11,19 @@ from pathlib import Path
 
 from localcloud.backend import BackendError, Machine, Rule
 from localcloud.machine import firewall, images, network, podman, roots, seed, volumes
-from localcloud.machine.process import run
 from localcloud.paths import MACHINES
 
 GUEST = Path(__file__).parent / "guest"
 BOOT_SECONDS = 30.0
 SHUTDOWN_SECONDS = 30
 POWERED_OFF = 130  # how a container ends whose init asked for power-off; a reboot ends in 129
+
+# Capabilities over what all machines and the host have in common: clock, modules, hardware, kernel log, suspend,
+# accounting, security policies.
+HOST_S_OWN = (
+    *("SYS_TIME", "SYS_MODULE", "SYS_RAWIO", "SYSLOG", "BLOCK_SUSPEND", "WAKE_ALARM"),
+    *("SYS_PACCT", "MAC_ADMIN", "MAC_OVERRIDE"),
+)
 
 
 def container_name(machine_id: int) -> str:
@@ -26,7 +32,7 @@ def container_name(machine_id: int) -> str:
 
 
 def container_arguments(machine: Machine, directory: Path, netns: Path, host_cores: int) -> list[str]:
-    """Tell Podman what a machine is: all that systemd needs, but not the host's clock, modules and sysctls."""
+    """Tell Podman what a machine is: all that systemd needs, but nothing that is the whole host's."""
     # More cores than the host has are no limit at all.
     cores = [f"--cpus={machine.cores}"] if machine.cores < host_cores else []
     return [
@@ -35,17 +41,15 @@ def container_arguments(machine: Machine, directory: Path, netns: Path, host_cor
         "--no-hosts",
         "--dns=none",
         "--systemd=always",
+        "--cgroupns=private",
         "--stop-signal=SIGRTMIN+3",
         "--cap-add=all",
-        "--cap-drop=SYS_TIME",
-        "--cap-drop=SYS_MODULE",
+        *(f"--cap-drop={capability}" for capability in HOST_S_OWN),
         f"--security-opt=seccomp={podman.SECCOMP}",
         "--security-opt=apparmor=unconfined",
         "--security-opt=label=disable",
         "--device=/dev/net/tun",
         "--device=/dev/fuse",
-        "--device-cgroup-rule=b 7:* rwm",  # loop devices: the volumes
-        "--device-cgroup-rule=c 5:1 rwm",  # the console: containers inside may not get more than the machine has
         "--shm-size=1g",
         f"--memory={int(machine.memory_gb * 1024)}m",
         *cores,
@@ -55,6 +59,15 @@ def container_arguments(machine: Machine, directory: Path, netns: Path, host_cor
         f"{directory}/root",
         "/bin/sh",
         "/run/localcloud/first-process",
+    ]
+
+
+def devices(machine: Machine) -> list[str]:
+    """List the devices that a machine may use beside what every container may, as rules of device cgroups."""
+    return [
+        "c 5:1 rwm",  # the console: containers inside may not get more than the machine has
+        "c 10:229 rwm",  # fuse
+        *(f"b {major}:{minor} rwm" for major, minor in volumes.device_numbers(machine.ipv4)),
     ]
 
 
@@ -74,9 +87,9 @@ class PodmanBackend:
         """Make the machine's root, network and seed; it stays off."""
         name = container_name(machine.id)
         root = roots.create(name, machine.image)
-        _replace(root / "etc/resolv.conf", _resolvers())
-        _replace(root / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {machine.name}\n::1 localhost\n")
-        _replace(root / "etc/hostname", f"{machine.name}\n")
+        replace_file(root / "etc/resolv.conf", network.resolvers())
+        replace_file(root / "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {machine.name}\n::1 localhost\n")
+        replace_file(root / "etc/hostname", f"{machine.name}\n")
         guest = roots.directory(name) / "guest"
         guest.mkdir(mode=0o700, exist_ok=True)
         seed.write(machine, guest / "seed")
@@ -93,7 +106,8 @@ class PodmanBackend:
             for script in GUEST.iterdir():
                 shutil.copy(script, directory / "guest")
             netns = network.ensure_machine(machine.id, machine.ipv4)
-            podman.run_detached(name, *container_arguments(machine, directory, netns, os.cpu_count() or 1))
+            arguments = container_arguments(machine, directory, netns, os.cpu_count() or 1)
+            podman.run_detached(name, *arguments, devices=devices(machine))
         self._await_init(machine)
 
     def stop(self, machine: Machine, *, force: bool) -> None:
@@ -103,7 +117,9 @@ class PodmanBackend:
 
     def delete(self, machine: Machine) -> None:
         """Remove the machine, its root, network and seed."""
-        podman.podman("rm", "--force", "--ignore", "--time=0", container_name(machine.id))
+        podman.remove(container_name(machine.id))
+        with self._lock:
+            volumes.show([], machine.ipv4)
         network.remove_machine(machine.id)
         roots.delete(container_name(machine.id))
 
@@ -146,21 +162,23 @@ class PodmanBackend:
 
     def attach_volumes(self, machine: Machine, volume_ids: Sequence[int]) -> None:
         """Show just these volumes as `/dev/disk/by-id/scsi-0HC_Volume_<id>` inside the machine, or once it boots."""
-        lines = []
+        name = container_name(machine.id)
         with self._lock:
-            for volume_id in volume_ids:
-                device = volumes.attach(volume_id)
-                number = device.stat().st_rdev
-                lines.append(f"{device.name} {os.major(number)} {os.minor(number)} {volume_id}\n")
-        (roots.directory(container_name(machine.id)) / "guest/volumes").write_text("".join(lines))
-        pid = first_process(machine.id)
-        if pid is not None:
-            run("nsenter", f"--target={pid}", "--mount", "sh", "/run/localcloud/show-volumes")
+            # Without an address it cannot start, and has no devices.
+            shown = volumes.show(volume_ids, machine.ipv4) if machine.ipv4 else {}
+        lines = []
+        for volume_id, device in shown.items():
+            number = device.stat().st_rdev
+            lines.append(f"{device.name} {os.major(number)} {os.minor(number)} {volume_id}\n")
+        (roots.directory(name) / "guest/volumes").write_text("".join(lines))
+        if first_process(machine.id) is not None:
+            # Not by nsenter: what the machine's root made of its `sh` would run with the host's rights.
+            podman.podman("exec", name, "sh", "/run/localcloud/show-volumes")
 
     def filter(self, rules: Mapping[str, Sequence[Rule] | None]) -> None:
         """Replace the packet filter of all machines at once, by IPv4 address; None means no firewall applies."""
         with self._lock:
-            firewall.apply(rules)
+            firewall.apply(rules, network.name_servers())
 
     def _await_init(self, machine: Machine) -> None:
         deadline = time.monotonic() + BOOT_SECONDS
@@ -193,14 +211,13 @@ def _known() -> list[int]:
     return [int(path.name.removeprefix("server-")) for path in MACHINES.glob("server-*")]
 
 
-def _replace(path: Path, content: str) -> None:
+def replace_file(path: Path, content: str) -> None:
+    """Write a file of a machine that is off.
+
+    Raises:
+        BackendError: its folder is a link, which may lead out of the machine.
+    """
+    if path.parent.is_symlink():  # as the root of a machine, and of its snapshots, can make it
+        raise BackendError(f"{path.parent} is a symbolic link")
     path.unlink(missing_ok=True)  # it may be a link to where the machine's own resolver will write
     path.write_text(content)
-
-
-def _resolvers() -> str:
-    """Say whom the host asks for names, but for what only it reaches."""
-    # Where systemd-resolved answers on the host's loopback, this file names the servers behind it.
-    behind = Path("/run/systemd/resolve/resolv.conf")
-    lines = (behind if behind.exists() else Path("/etc/resolv.conf")).read_text().splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith(("nameserver 127.", "nameserver ::1")))

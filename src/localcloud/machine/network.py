@@ -94,6 +94,20 @@ def remove_machines() -> None:
         run("ip", "netns", "delete", name)
 
 
+def resolvers() -> str:
+    """Render whom the host asks for names, as resolv.conf, but for what only it reaches."""
+    # Where systemd-resolved answers on the host's loopback, this file names the servers behind it.
+    behind = Path("/run/systemd/resolve/resolv.conf")
+    lines = (behind if behind.exists() else Path("/etc/resolv.conf")).read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("nameserver 127.", "nameserver ::1")))
+
+
+def name_servers() -> list[IPv4Address]:
+    """List whom machines ask for names; the host may do that itself."""
+    asked = [line.split()[1] for line in resolvers().splitlines() if line.startswith("nameserver ")]
+    return [IPv4Address(address) for address in asked if ":" not in address]
+
+
 def _namespaces() -> list[str]:
     listed = json.loads(run("ip", "-json", "netns", "list") or "[]")
     return [entry["name"] for entry in listed if entry["name"].startswith(PREFIX)]

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcloud.backend import BackendError
 from localcloud.machine.process import run
 from localcloud.paths import PODMAN, RUNTIME, STATE
 
 LABEL = "parrotpark=localcloud"
 CONFIG = STATE / "containers.conf"
 SECCOMP = STATE / "seccomp.json"
+END_SECONDS = 10.0
 CGROUPS = ("parrotpark", "parrotpark.slice")
+# What runc and crun let every container use: the harmless ones of the kernel, its own terminals, and a name for any.
+EVERYBODY_S_DEVICES = (
+    *("b *:* m", "c *:* m"),
+    *(f"c {number} rwm" for number in ("1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2", "10:200", "136:*")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +79,19 @@ def _at_most(limit: int, most: int) -> int:
 
 
 def render_seccomp() -> str:
-    """Render the filter of system calls: a machine may reboot itself, but never stage a kernel for the host."""
-    denied = ["kexec_load", "kexec_file_load"]
+    """Render the filter of system calls: a machine may reboot itself, but these go around what separates it."""
+    host_s_own = ["kexec_load", "kexec_file_load", "perf_event_open", "swapoff", "swapon"]
+    around_paths = ["open_by_handle_at"]  # opens any file of the file system that a mount comes from
+    keyrings = ["add_key", "keyctl", "request_key"]  # root's are the same in all machines
     return json.dumps(
         {
             "defaultAction": "SCMP_ACT_ALLOW",
             "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
-            "syscalls": [{"names": denied, "action": "SCMP_ACT_ERRNO", "errnoRet": 1}],
+            "syscalls": [
+                {"names": [*host_s_own, *around_paths], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM},
+                # Programs do without a keyring where the kernel has none.
+                {"names": keyrings, "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
+            ],
         },
         indent=2,
     )
@@ -105,22 +121,74 @@ def run_attached(name: str, *arguments: str) -> None:
     Raises:
         BackendError: Podman or what ran in it failed.
     """
-    podman("run", "--rm", "--replace", f"--name={name}", f"--label={LABEL}", *_own_cgroup(), *arguments)
+    try:
+        podman("run", "--replace", f"--name={name}", f"--label={LABEL}", *_own_cgroup(name), *arguments)
+    finally:
+        remove(name)
 
 
-def run_detached(name: str, *arguments: str) -> None:
-    """Start a container under its name, in place of one that ended.
+def run_detached(name: str, *arguments: str, devices: Sequence[str] = ()) -> None:
+    """Start a container under its name, in place of one that ended; `devices` are rules as device cgroups have them.
 
     Raises:
         BackendError: Podman failed.
     """
+    remove(name)
+    _bound_devices(name, devices)
     pid_file(name).parent.mkdir(parents=True, exist_ok=True)
-    podman("run", "--detach", "--replace", f"--name={name}", f"--label={LABEL}",
-           f"--pidfile={pid_file(name)}", *_own_cgroup(), *arguments)  # fmt: skip
+    podman("run", "--detach", f"--name={name}", f"--label={LABEL}", f"--pidfile={pid_file(name)}", *_own_cgroup(name),
+           *(f"--device-cgroup-rule={rule}" for rule in devices), *arguments)  # fmt: skip
 
 
-def _own_cgroup() -> list[str]:
-    return [f"--cgroup-parent={'parrotpark.slice' if Host.detect().systemd else '/parrotpark'}"]
+def remove(name: str) -> None:
+    """Remove a container, running or not, and its control groups.
+
+    Raises:
+        BackendError: Podman failed.
+    """
+    podman("rm", "--force", "--ignore", "--time=0", name)
+    remove_cgroups(f"parrotpark/{name}")
+
+
+def _own_cgroup(name: str) -> list[str]:
+    return [f"--cgroup-parent={'parrotpark.slice' if Host.detect().systemd else f'/parrotpark/{name}'}"]
+
+
+def _bound_devices(name: str, devices: Sequence[str]) -> None:
+    """Let a container's control group and all below it allow these devices at most.
+
+    On cgroup v1 the container's root may write its own group's rules, and may not see the group above it.
+    """
+    hierarchy = Path("/sys/fs/cgroup/devices")
+    if Host.detect().systemd or not hierarchy.is_dir():
+        return
+    group = hierarchy / "parrotpark" / name
+    group.mkdir(parents=True)
+    (group / "devices.deny").write_text("a")
+    for rule in (*EVERYBODY_S_DEVICES, *devices):
+        (group / "devices.allow").write_text(rule)
+
+
+def remove_cgroups(pattern: str) -> None:
+    """Remove the control groups of what ended, by their name below the root of a hierarchy.
+
+    Raises:
+        BackendError: a process in them does not end.
+    """
+    for tree in [*Path("/sys/fs/cgroup").glob(pattern), *Path("/sys/fs/cgroup").glob(f"*/{pattern}")]:
+        for directory, _, _ in os.walk(tree, topdown=False):
+            _remove_cgroup(Path(directory))
+
+
+def _remove_cgroup(group: Path) -> None:
+    deadline = time.monotonic() + END_SECONDS
+    while group.exists():
+        try:
+            group.rmdir()
+        except OSError as error:  # what watched the container outlives it a moment
+            if time.monotonic() > deadline:
+                raise BackendError(f"what runs in {group} does not end") from error
+            time.sleep(0.05)
 
 
 def pid_file(name: str) -> Path:

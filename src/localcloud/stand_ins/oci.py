@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import json
 import platform
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -25,6 +26,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CHUNK = 1 << 20
+TIMEOUT = 120  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Layer:
 class Repository:
     """One repository of a registry that speaks plain HTTP."""
 
-    registry: str  # host:port
+    registry: str | Path  # host:port, or a socket of this host
     name: str
 
     def digest(self, tag: str) -> str | None:
@@ -82,7 +84,7 @@ class Repository:
     ) -> http.client.HTTPMessage:
         url = path if path.startswith("/") else f"/v2/{self.name}/{path}"
         try:
-            with closing(http.client.HTTPConnection(self.registry, timeout=120, blocksize=CHUNK)) as connection:
+            with closing(connect(self.registry)) as connection:
                 connection.request(method, url, body, dict(headers or {}))
                 answer = connection.getresponse()
                 said = answer.read().decode(errors="replace")
@@ -91,6 +93,28 @@ class Repository:
         if answer.status not in expect:
             raise BackendError(f"registry {self.registry} answered {answer.status} to {method} {url}: {said}")
         return answer.headers
+
+
+class LocalConnection(http.client.HTTPConnection):
+    """HTTP at a socket of this host."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the socket."""
+        super().__init__("localhost", timeout=TIMEOUT, blocksize=CHUNK)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def connect(registry: str | Path) -> http.client.HTTPConnection:
+    """Make the connection to a registry that speaks plain HTTP."""
+    if isinstance(registry, Path):
+        return LocalConnection(registry)
+    return http.client.HTTPConnection(registry, timeout=TIMEOUT, blocksize=CHUNK)
 
 
 def pack(root: Path, path: Path) -> Layer:

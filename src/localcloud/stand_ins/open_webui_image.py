@@ -18,14 +18,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from localcloud import registry
 from localcloud.backend import BackendError
 from localcloud.machine.process import run
 from localcloud.paths import GATEWAY, REGISTRY_PORT
 from localcloud.stand_ins import oci
 
 NAME = "open-webui"
+REGISTRY = f"{GATEWAY}:{REGISTRY_PORT}"
 LOCK = Path(__file__).parents[3] / "requirements" / "open-webui.txt"
 
 # Open WebUI needs Python < 3.13: Debian 12 has 3.11, which upstream's image uses as well.
@@ -110,7 +113,8 @@ def build(folder: Path, lock: Path, repository: oci.Repository, say: Callable[[s
         say("Packing the layer")
         layer = oci.pack(work / "root", work / "layer.tar.zst")
         say(f"Pushing {layer.size >> 20} MiB to {repository.registry}")
-        return repository.push(tag(text), layer, CONFIG)
+        with registry.open_door() as door:
+            return replace(repository, registry=door).push(tag(text), layer, CONFIG)
     finally:
         shutil.rmtree(work)
 
@@ -132,7 +136,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Publish the image as the command line says. Returns an exit status."""
     parser = argparse.ArgumentParser(prog="python -m localcloud.stand_ins.open_webui_image", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the reference is written")
-    parser.add_argument("--registry", default=f"{GATEWAY}:{REGISTRY_PORT}", help="host:port, plain HTTP")
     options = parser.parse_args(argv)
     begin = time.monotonic()
 
@@ -140,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{time.monotonic() - begin:4.0f} s  {line}", flush=True)
 
     try:
-        say(publish(options.folder, LOCK, oci.Repository(options.registry, NAME), say))
+        say(publish(options.folder, LOCK, oci.Repository(REGISTRY, NAME), say))
     except BackendError as error:
         print(error, file=sys.stderr)
         return 1

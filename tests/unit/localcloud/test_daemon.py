@@ -14,6 +14,8 @@ from localcloud import __main__ as command_line
 from localcloud import daemon, teardown
 from localcloud.backend import BackendError
 
+COMMAND_LOCK = command_line.COMMAND_LOCK
+
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -32,6 +34,11 @@ def test_tokens_are_made_once_and_only_for_root(state: Path) -> None:
     assert {len(token) for token in first} == {64}
     assert daemon.tokens() == first
     assert {path.stat().st_mode & 0o777 for path in (state / "tokens").iterdir()} == {0o600}
+
+
+def test_nobody_but_root_can_make_the_lock_of_commands() -> None:
+    folder = COMMAND_LOCK.parent.stat()
+    assert (folder.st_uid, folder.st_mode & 0o022) == (0, 0)
 
 
 def test_nobody_runs_it_before_the_first_start() -> None:

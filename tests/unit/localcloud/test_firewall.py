@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 
 from localcloud.backend import Rule
@@ -65,3 +67,19 @@ def test_every_guarded_address_is_judged_on_its_own() -> None:
 def test_only_the_host_and_its_machines_reach_the_cloud_s_own_addresses() -> None:
     first, *_ = (line for line in chain(firewall.render({}), "to_host") if not line.startswith("type"))
     assert first == 'ip daddr { 169.254.169.254, 10.77.0.0/24 } iifname != { "lo", "parrotpark*" } drop'
+
+
+def test_machines_reach_of_the_host_what_is_declared_and_nothing_else() -> None:
+    *_, enter = chain(firewall.render({}), "to_host")
+    assert enter == 'iifname "parrotpark*" jump services'
+    assert chain(firewall.render({}), "services") == [
+        "ip daddr != 169.254.169.254 jump judge",
+        "ct state established,related accept",
+        "ip daddr . tcp dport { 10.77.0.1 . 8770, 10.77.0.1 . 5000, 169.254.169.254 . 80 } accept",
+        "reject with icmpx admin-prohibited",
+    ]
+
+
+def test_a_host_that_is_a_name_server_stays_one() -> None:
+    services = chain(firewall.render({}, [IPv4Address("192.0.2.53")]), "services")
+    assert services[-2] == "ip daddr { 192.0.2.53 } meta l4proto { tcp, udp } th dport 53 accept"

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from localcloud import metadata
+from localcloud import daemon, metadata
 from localcloud.testing import PUBLIC_KEY, LocalCloud
 
 ABOUT = metadata.Facts("web", 42, "10.77.0.10", "hel1", (PUBLIC_KEY,), "#cloud-config\n")
@@ -42,3 +42,13 @@ def test_a_server_is_known_by_its_address(cloud: LocalCloud) -> None:
     assert own.get("/hetzner/v1/userdata").text == "#!/bin/sh\n"
     stranger = TestClient(metadata.create_app(cloud.store), client=("10.77.0.99", 1))
     assert stranger.get("/hetzner/v1/metadata").status_code == 404
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_a_server_is_not_known_by_what_a_header_says(cloud: LocalCloud, header: str) -> None:
+    cloud.do("/servers", {"name": "web", "server_type": "cx23", "image": "debian-13", "user_data": "#!/bin/sh\n"})
+    config = daemon.uvicorn_config(metadata.create_app(cloud.store))
+    config.load()
+    local_user = TestClient(config.loaded_app, client=("127.0.0.1", 1))
+    said = "for=10.77.0.10" if header == "Forwarded" else "10.77.0.10"
+    assert local_user.get("/hetzner/v1/userdata", headers={header: said}).status_code == 404

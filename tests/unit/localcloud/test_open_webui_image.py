@@ -76,7 +76,9 @@ def test_a_failed_build_leaves_nothing_behind(tmp_path: Path, lock: Path, monkey
     assert list((tmp_path / "artifacts").iterdir()) == []
 
 
-def test_the_command_line_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # Port 1 is reserved: nothing listens there.
-    assert open_webui_image.main([str(tmp_path), "--registry", "127.0.0.1:1"]) == 1
+def test_the_command_line_says_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(open_webui_image, "REGISTRY", "127.0.0.1:1")  # reserved: nothing listens there
+    assert open_webui_image.main([str(tmp_path)]) == 1
     assert "registry 127.0.0.1:1 does not answer" in capsys.readouterr().err

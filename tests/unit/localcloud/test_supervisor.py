@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from localcloud import registry
-from localcloud.machine import podman
 from localcloud.supervisor import Supervisor
 from localcloud.testing import LocalCloud, MemoryBackend
 
@@ -28,7 +27,7 @@ class SelfWilledBackend(MemoryBackend):
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalCloud, SelfWilledBackend, Any]]:
     """A cloud with one running server, and its supervisor's look."""
-    monkeypatch.setattr(podman, "alive", lambda name: name == registry.NAME)
+    monkeypatch.setattr(registry, "serves", lambda: True)
     backend = SelfWilledBackend()
     cloud = LocalCloud(tmp_path, backend)
     with cloud.client:
