@@ -13,6 +13,8 @@ from ansible.errors import AnsibleFilterError
 from parrotpark import models
 from parrotpark.cloud_config import cloud_config
 from parrotpark.fingerprint import FingerprintError, fingerprint
+from parrotpark.fleet.errors import WishError
+from parrotpark.fleet.wish import Wish
 from parrotpark.models import Model, ModelError
 from parrotpark.slots import Slot, SlotError, slot_document, slots
 
@@ -24,7 +26,7 @@ def _one_line_errors[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (FingerprintError, ModelError, SlotError) as error:
+        except (FingerprintError, ModelError, SlotError, WishError) as error:
             raise AnsibleFilterError(str(error)) from None
 
     return wrapped
@@ -82,6 +84,11 @@ def model_names(catalogue: Sequence[Model], purpose: str) -> list[str]:
     return [model.name for model in catalogue if model.purpose == purpose]
 
 
+def wish(text: str, slots: int) -> str:
+    """Read a wish as the scheduler does, and write it as it does; refuse one for more hosts than there are slots."""
+    return Wish.parse(text).fitting(slots).render()
+
+
 class FilterModule:
     """Ansible's entry point."""
 
@@ -92,6 +99,7 @@ class FilterModule:
             "parrotpark_slot_documents": _one_line_errors(slot_documents),
             "parrotpark_cloud_config": cloud_config,
             "parrotpark_fingerprint": _one_line_errors(fingerprint_of),
+            "parrotpark_wish": _one_line_errors(wish),
             "parrotpark_model_names": _of_catalogue(model_names),
             "parrotpark_vllm_models": _of_catalogue(models.vllm_models),
             "parrotpark_litellm_models": _of_catalogue(models.litellm_models),

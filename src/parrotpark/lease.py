@@ -35,6 +35,7 @@ class State(StrEnum):
     BAKING = "baking"  # the golden image is made of it, then it goes; see bake_server.py
     WAKING = "waking"  # made from the golden image; this and what follows is the fleet's
     SERVING = "serving"
+    SILENT = "silent"  # it served, and its models answer no more
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def play(playbook: Path, inventory: Path, *arguments: str) -> dict[str, Any]:
+def play(playbook: Path, inventory: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
     """Run the playbook on this machine as the host `entry`; return the last result of every task by its name."""
     inventory.write_text("[entry]\nentry-server ansible_connection=local ansible_python_interpreter=auto_silent\n")
     environment = {
         **os.environ,
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
         "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
+        "ANSIBLE_FILTER_PLUGINS": str(ROOT / "plugins/filter"),
         "ANSIBLE_BECOME": "false",
     }
     command = ["ansible-playbook", "-i", str(inventory), str(playbook), *arguments]
     done = subprocess.run(command, cwd=inventory.parent, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     plays = json.loads(done.stdout)["plays"]
     return {task["task"]["name"]: task["hosts"]["entry-server"] for each in plays for task in each["tasks"]}
 
@@ -35,14 +36,32 @@ def test_status_says_that_the_scheduler_is_missing(tmp_path: Path) -> None:
     assert results["Show what it says"]["msg"] == "the scheduler is not installed yet: run make site"
 
 
-@pytest.mark.parametrize(("content", "wish"), [(None, "awake"), ("asleep\n", "asleep"), ("awake 2\n", "awake 2")])
-def test_the_wish_is_told_and_is_awake_where_there_is_none_yet(tmp_path: Path, content: str | None, wish: str) -> None:
-    file = tmp_path / "wish"
-    if content:
+def tell_wish(folder: Path, content: str | None, status: int = 0) -> dict[str, Any]:
+    """Run the role in check mode where the file has this content; return what telling it came to."""
+    file = folder / "wish"
+    if content is not None:
         file.write_text(content)
-    playbook = tmp_path / "play.yml"
-    roles = [{"role": "wish", "wish_file": str(file)}]
+    playbook = folder / "play.yml"
+    roles = [{"role": "wish", "wish_file": str(file), "wish_slots": 3}]
     playbook.write_text(json.dumps([{"hosts": "entry", "gather_facts": False, "roles": roles}]))
-    results = play(playbook, tmp_path / "hosts", "--check")
-    assert results["wish : Tell the wish"]["ansible_facts"]["wish_now"] == wish
+    result: dict[str, Any] = play(playbook, folder / "hosts", "--check", status=status)["wish : Tell the wish"]
     assert file.exists() is (content is not None)
+    return result
+
+
+@pytest.mark.parametrize(("content", "wish"), [(None, "awake"), ("asleep\n", "asleep"), ("awake  2 \n", "awake 2")])
+def test_the_wish_is_told_and_is_awake_where_there_is_none_yet(tmp_path: Path, content: str | None, wish: str) -> None:
+    assert tell_wish(tmp_path, content)["ansible_facts"]["wish_now"] == wish
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "the wish '' is none: write asleep, awake or awake N"),
+        ("Asleep\n", "the wish 'Asleep' is none: write asleep, awake or awake N"),
+        ("awake 0\n", "the wish 'awake 0' is none: write asleep, awake or awake N"),
+        ("awake 4\n", "the wish is for 4 hosts, but there are only 3 slots"),
+    ],
+)
+def test_what_is_no_wish_ends_the_run(tmp_path: Path, content: str, says: str) -> None:
+    assert tell_wish(tmp_path, content, status=2)["msg"].endswith(says)

@@ -32,3 +32,20 @@ def test_nothing_else_prunes() -> None:
         if any("prune" in task.get("parrotpark_golden_image", {}) for task in yaml.safe_load(path.read_text()))
     }
     assert pruning == {"finish.yml"}
+
+
+def test_the_scheduler_is_there_before_the_first_server_to_sweep() -> None:
+    plays = yaml.safe_load((ROOT / "playbooks/gpu.yml").read_text())
+    imported = [
+        tuple(task["ansible.builtin.import_role"].values())
+        for play in plays
+        for task in play.get("tasks", [])
+        if "ansible.builtin.import_role" in task
+    ]
+    assert imported.index(("scheduler", "first")) < imported.index(("golden_image", "server"))
+    making = {
+        path.name
+        for path in (ROOT / "roles/golden_image/tasks").iterdir()
+        if any("parrotpark_bake_server" in task for task in yaml.safe_load(path.read_text()))
+    }
+    assert making == {"server.yml"}

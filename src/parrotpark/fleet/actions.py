@@ -31,11 +31,23 @@ class MarkServing:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkSilent:
+    """Note that a host that served does not answer, and give it little time to come back by itself."""
+
+    server: Server
+    until: int
+
+    def __str__(self) -> str:
+        return f"{self.server.name}: its models stopped answering"
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """Delete a server at once: it may not be there, or serves nobody."""
 
     server: Server
     reason: str
+    lost: bool = False  # whether it is a host that should have served
 
     def __str__(self) -> str:
         return f"{self.server.name}: delete at once, {self.reason}"
@@ -76,7 +88,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """A server is wanted in the slot, but there is nothing to make it from."""
+    """A server is wanted in the slot, but cannot be made now."""
 
     slot: FleetSlot
     reason: str
@@ -85,4 +97,4 @@ class Lack:
         return f"{self.slot.name}: {self.reason}"
 
 
-type Action = Renew | MarkServing | Sweep | Remove | Delete | Create | Lack
+type Action = Renew | MarkServing | MarkSilent | Sweep | Remove | Delete | Create | Lack

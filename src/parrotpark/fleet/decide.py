@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from parrotpark import golden
 from parrotpark import lease as label
 from parrotpark.cloud import OFF, Image, Leftover, Server
-from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, Remove, Renew, Sweep
+from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, MarkSilent, Remove, Renew, Sweep
 from parrotpark.fleet.config import Fleet, FleetSlot
 from parrotpark.fleet.errors import WrongProject
+from parrotpark.fleet.losses import Loss, next_try
 from parrotpark.fleet.wish import Wish
 from parrotpark.lease import GPU, LONGEST, Lease, LeaseError, State
 
 FRESH = 600  # seconds; an address that is younger may belong to a server that the cloud is about to make
+SPARE = 120  # seconds that the lease of a silent host lasts longer than anybody waits for it: its end shall not decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Seen:
     images: Sequence[Image]  # golden ones, newest first
     leftovers: Sequence[Leftover]
     ready: frozenset[str]  # names of the slots in which all models answer
+    losses: Sequence[Loss]  # in their order
+    patience: int  # seconds for a host that stopped answering to come back by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +58,25 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     swept = _unleased(fleet, seen)
     hosts, spare = _pick(_hosts(fleet, seen))
     swept += tuple(Sweep(host.server, f"{host.slot.name} has another server already") for host in spare)
-    off = [host for host in hosts if host.server.status == OFF and host.lease.state is State.SERVING]
-    swept += tuple(Sweep(host.server, "it is switched off") for host in off)
+    lost = tuple(Sweep(host.server, reason, lost=True) for host in hosts if (reason := _loss(host, seen)))
+    swept += lost
+    alive = [host for host in hosts if host.server not in [action.server for action in lost]]
 
     # There are never more than slots.
     number = fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
     # A host that does not serve yet is missed least, then the one with the highest number.
-    order = sorted(
-        (host for host in hosts if host not in off), key=lambda host: (not host.serves(), fleet.slots.index(host.slot))
-    )
+    order = sorted(alive, key=lambda host: (not host.serves(), fleet.slots.index(host.slot)))
     wanted, surplus = order[:number], order[number:]
     image = golden.current(seen.images, fleet.fingerprint)
     stale = _replaceable(fleet, wanted, number) if image else []
     kept = [host for host in wanted if host not in stale]
     return (
-        *_upkeep(fleet, seen.now, kept),
+        *_upkeep(fleet, seen, kept),
         *swept,
         *_removals(seen),
         *(Delete(host.server, host.slot, "it is not wished for") for host in reversed(surplus)),
         *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
-        *_creations(fleet, seen, _free(fleet, kept)[: number - len(kept)], image),
+        *_creations(fleet, seen, _free(fleet, kept)[: number - len(kept)], image, loss_of(swept, seen.now)),
     )
 
 
@@ -82,6 +87,13 @@ def sweep(fleet: Fleet, seen: Seen) -> tuple[Action, ...]:
         WrongProject: the token opens a project that holds other servers of ours.
     """
     return (*_unleased(fleet, seen), *_removals(seen))
+
+
+def loss_of(swept: Sequence[Action], now: int) -> Loss | None:
+    """Say what was lost with these servers: one loss, as what ends several hosts at once is one cause."""
+    lost = [action for action in swept if isinstance(action, Sweep) and action.lost]
+    served = all(action.server.labels[label.STATE] != State.WAKING for action in lost)
+    return Loss(now, served, lost[0].reason) if lost else None
 
 
 def standing(fleet: Fleet, seen: Seen) -> list[Host]:
@@ -98,7 +110,7 @@ def _unleased(fleet: Fleet, seen: Seen) -> tuple[Sweep, ...]:
                 "give the GPU hosts a project of their own; nothing is touched"
             )
     judged = ((server, _objection(fleet, server, seen.now)) for server in seen.servers)
-    return tuple(Sweep(server, objection) for server, objection in judged if objection)
+    return tuple(Sweep(server, objection, _is_late(server, seen.now)) for server, objection in judged if objection)
 
 
 def _removals(seen: Seen) -> tuple[Remove, ...]:
@@ -122,6 +134,14 @@ def _objection(fleet: Fleet, server: Server, now: int) -> str | None:
     return None
 
 
+def _is_late(server: Server, now: int) -> bool:
+    """Say whether it is a host that should have served by now."""
+    with suppress(LeaseError):
+        lease = Lease.parse(server.labels)
+        return lease.state is State.WAKING and not lease.valid(now)
+    return False
+
+
 def _hosts(fleet: Fleet, seen: Seen) -> list[Host]:
     slots = {slot.name: slot for slot in fleet.slots}
     leased = [server for server in seen.servers if _objection(fleet, server, seen.now) is None]
@@ -131,6 +151,15 @@ def _hosts(fleet: Fleet, seen: Seen) -> list[Host]:
         for server, lease in leases
         if lease.state is not State.BAKING
     ]
+
+
+def _loss(host: Host, seen: Seen) -> str | None:
+    """Say why a host that served is lost."""
+    if host.lease.state is State.SERVING and host.server.status == OFF:
+        return "it is switched off"
+    if host.lease.state is State.SILENT and not host.ready and host.lease.until - seen.now <= SPARE:
+        return "its models stopped answering"
+    return None
 
 
 def _pick(hosts: Sequence[Host]) -> tuple[list[Host], list[Host]]:
@@ -157,18 +186,19 @@ def _replaceable(fleet: Fleet, wanted: Sequence[Host], number: int) -> list[Host
     return idle or (stale[:1] if whole else [])
 
 
-def _upkeep(fleet: Fleet, now: int, hosts: Sequence[Host]) -> list[Action]:
+def _upkeep(fleet: Fleet, seen: Seen, hosts: Sequence[Host]) -> list[Action]:
     actions: list[Action] = []
     for host in hosts:
-        left, until = host.lease.until - now, now + fleet.lease_seconds
-        if host.lease.state is State.WAKING:
-            if host.ready:
-                actions.append(MarkServing(host.server, until))
-            elif left > fleet.ready_seconds:
-                actions.append(Renew(host.server, now + fleet.ready_seconds))
+        left, serving = host.lease.until - seen.now, host.lease.state is State.SERVING
         # A lease that is too long, made under another configuration, is cut: it would outlive a host that is lost.
-        elif left > fleet.lease_seconds or (host.ready and left * 3 < fleet.lease_seconds * 2):
-            actions.append(Renew(host.server, until))
+        if host.ready and not serving:
+            actions.append(MarkServing(host.server, seen.now + fleet.lease_seconds))
+        elif host.ready and (left > fleet.lease_seconds or left * 3 < fleet.lease_seconds * 2):
+            actions.append(Renew(host.server, seen.now + fleet.lease_seconds))
+        elif host.lease.state is State.WAKING and left > fleet.ready_seconds:
+            actions.append(Renew(host.server, seen.now + fleet.ready_seconds))
+        elif not host.ready and (serving or (host.lease.state is State.SILENT and left > seen.patience + SPARE)):
+            actions.append(MarkSilent(host.server, seen.now + seen.patience + SPARE))
     return actions
 
 
@@ -178,11 +208,29 @@ def _free(fleet: Fleet, kept: Sequence[Host]) -> list[FleetSlot]:
     return [slot for slot in fleet.slots if slot.name not in taken]
 
 
-def _creations(fleet: Fleet, seen: Seen, slots: Sequence[FleetSlot], image: Image | None) -> list[Action]:
+def _creations(
+    fleet: Fleet, seen: Seen, slots: Sequence[FleetSlot], image: Image | None, lost_now: Loss | None
+) -> list[Action]:
+    losses = (*seen.losses, lost_now) if lost_now else seen.losses
+    if (at := next_try(losses)) > seen.now:
+        return [Lack(slot, pause(losses, at)) for slot in slots]
     if image:
         return [Create(slot, image) for slot in slots]
+    if any(_bakes(fleet, server, seen.now) for server in seen.servers):
+        return []  # there will be one soon
     why = (
         f"the newest carries {seen.images[0].labels.get(label.FINGERPRINT)}" if seen.images else "there is none at all"
     )
     reason = f"no golden image carries the fingerprint {fleet.fingerprint}, {why}: run make wake on the control machine"
     return [Lack(slot, reason) for slot in slots]
+
+
+def _bakes(fleet: Fleet, server: Server, now: int) -> bool:
+    """Say whether a golden image is being made of the server."""
+    return _objection(fleet, server, now) is None and Lease.parse(server.labels).state is State.BAKING
+
+
+def pause(losses: Sequence[Loss], until: int) -> str:
+    """Tell people why no host is made before `until`."""
+    at = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"no new host before {at}, as the last one was lost: {losses[-1].reason}; parrotpark wake tries at once"

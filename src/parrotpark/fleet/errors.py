@@ -15,8 +15,8 @@ class WrongProject(FleetError):
     """The token opens a project that is not the GPU hosts' own."""
 
 
-class NoImage(FleetError):
-    """There is no golden image to make a GPU host from."""
+class NotMade(FleetError):
+    """A GPU host is wanted, but there is no golden image to make it from, or too many were lost before it."""
 
 
 class NotReached(FleetError):

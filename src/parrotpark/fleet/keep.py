@@ -12,16 +12,19 @@ from parrotpark.cloud import Cloud, Server
 from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, Transient
 from parrotpark.fleet import boot, decide
 from parrotpark.fleet.acquire import Acquirer, table
-from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, Remove, Renew, Sweep
+from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, MarkSilent, Remove, Renew, Sweep
 from parrotpark.fleet.clock import Clock
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.decide import Seen
 from parrotpark.fleet.drain import Gate, drain
-from parrotpark.fleet.errors import FleetError, GateError, NoImage
+from parrotpark.fleet.errors import FleetError, GateError, NotMade
 from parrotpark.fleet.leases import Leases
+from parrotpark.fleet.losses import Losses
 from parrotpark.fleet.progress import Progress
 from parrotpark.fleet.wish import Wish
 from parrotpark.lease import Lease, State
+
+PATIENCE = 60  # seconds for models that stopped answering, or as long as they usually take to start where that is more
 
 type Probe = Callable[[Iterable[str], Sequence[int]], Collection[str]]  # as `health.ready`
 
@@ -34,7 +37,7 @@ class Trouble:
     error: CloudError | FleetError
 
     def __str__(self) -> str:
-        return str(self.error) if isinstance(self.error, NoImage) else f"{self.action}: {self.error}"
+        return str(self.error) if isinstance(self.error, NotMade) else f"{self.action}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Keeper:
         self._gate = gate
         self._probe = probe
         self._leases = Leases(fleet.leases_dir)
+        self._losses = Losses(fleet.state_dir / "losses.json")
 
     def look(self) -> Seen:
         """See what is there.
@@ -67,7 +71,10 @@ class Keeper:
         servers = tuple(self._cloud.servers({}))
         images = tuple(golden.find(self._cloud))
         leftovers = tuple(self._cloud.leftovers())
-        return Seen(int(self.clock.now()), servers, images, leftovers, self.ready(servers))
+        patience = max(PATIENCE, int(self.progress.usual("ready") or 0))
+        return Seen(
+            int(self.clock.now()), servers, images, leftovers, self.ready(servers), self._losses.read(), patience
+        )
 
     def ready(self, servers: Iterable[Server]) -> frozenset[str]:
         """Name those of the servers' slots in which all models answer."""
@@ -75,6 +82,10 @@ class Keeper:
         slots = [slot for slot in self.fleet.slots if slot.name in held]
         answering = self._probe([slot.address for slot in slots], self.fleet.ports)
         return frozenset(slot.name for slot in slots if slot.address in answering)
+
+    def forget_losses(self) -> None:
+        """Have the next host made at once, whatever became of those before it; raises `OSError`."""
+        self._losses.forget()
 
     def endpoint_ready(self) -> bool:
         """Say whether all models answer where people's requests go."""
@@ -132,6 +143,8 @@ class Keeper:
                         break  # the same would be said of every other action
         finally:
             self._open_gate()
+            if loss := decide.loss_of(done, seen.now):
+                self._losses.add(loss)
         return Outcome(seen, tuple(done), tuple(troubles))
 
     def _do(self, action: Action) -> None:
@@ -142,9 +155,13 @@ class Keeper:
             case MarkServing(server, until):
                 lease = Lease.parse(server.labels)
                 self.progress.say(str(action))
-                # Its first lease began when it was asked for.
-                self.progress.took("ready", self.fleet.ready_seconds - (lease.until - self.clock.now()))
+                if lease.state is State.WAKING:  # its first lease began when it was asked for
+                    self.progress.took("ready", self.fleet.ready_seconds - (lease.until - self.clock.now()))
                 self._relabel(server, lease.with_changes(state=State.SERVING, until=until))
+                self._losses.served()
+            case MarkSilent(server, until):
+                self.progress.say(str(action))
+                self._relabel(server, Lease.parse(server.labels).with_changes(state=State.SILENT, until=until))
             case Delete(server) | Sweep(server):
                 with self.progress.step("delete", str(action)):
                     self._cloud.delete(server)
@@ -155,7 +172,7 @@ class Keeper:
                 with self.progress.step("create", str(action)):
                     self._create(action)
             case Lack():
-                raise NoImage(str(action))
+                raise NotMade(str(action))
 
     def _relabel(self, server: Server, lease: Lease) -> None:
         try:

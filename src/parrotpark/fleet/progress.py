@@ -25,8 +25,12 @@ class Progress:
 
     def say(self, text: str, step: str = "") -> None:
         """Write a line; with `step`, also how many seconds that usually takes."""
-        usual = self._history.usual(step) if step else None
+        usual = self.usual(step) if step else None
         self._write(f"{self.elapsed:5.0f} s  {text}" + (f" (usually {usual:.0f} s)" if usual is not None else ""))
+
+    def usual(self, step: str) -> float | None:
+        """Return how many seconds a step usually takes."""
+        return self._history.usual(step)
 
     @contextmanager
     def step(self, step: str, text: str) -> Iterator[None]:

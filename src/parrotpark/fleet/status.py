@@ -8,7 +8,8 @@ from parrotpark import golden
 from parrotpark.fleet import decide
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.decide import Seen
-from parrotpark.fleet.wish import Wish
+from parrotpark.fleet.losses import next_try
+from parrotpark.fleet.wish import ASLEEP, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,15 @@ class Status:
     wish: str
     image: str
     image_current: bool
+    pause: str | None  # why no host is made now, and when the next one is
     slots: tuple[SlotStatus, ...]
     others: tuple[str, ...]  # servers of the project that stand in no slot
 
     def lines(self) -> list[str]:
         """Write it for people."""
-        return [f"{self.wish}; {self.image}", *map(str, self.slots), *(f"{name}: in no slot" for name in self.others)]
+        pause = [self.pause] if self.pause else []
+        others = [f"{name}: in no slot" for name in self.others]
+        return [f"{self.wish}; {self.image}", *pause, *map(str, self.slots), *others]
 
     def to_dict(self) -> dict[str, object]:
         """Write it for programs."""
@@ -57,6 +61,7 @@ def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
         wish=wish.render(),
         image=_image(current, seen),
         image_current=current,
+        pause=_pause(wish, seen),
         slots=tuple(
             SlotStatus(
                 slot=slot.name,
@@ -72,6 +77,11 @@ def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
         ),
         others=tuple(server.name for server in seen.servers if server.id not in in_slots),
     )
+
+
+def _pause(wish: Wish, seen: Seen) -> str | None:
+    at = next_try(seen.losses)
+    return decide.pause(seen.losses, at) if at > seen.now and wish != ASLEEP else None
 
 
 def _image(current: bool, seen: Seen) -> str:

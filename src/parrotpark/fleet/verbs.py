@@ -100,6 +100,7 @@ def fulfil(keeper: Keeper, wish: Wish) -> Report:
     verb = "sleep" if wish.hosts == 0 else "wake"
     keeper.progress.say(f"the wish is {wish.render()}", verb)
     wished = write_wish(keeper.fleet.wish_file, wish)
+    keeper.forget_losses()  # a person asks: whatever was wrong may be mended
     done: list[Action] = []
     patience = _Patience(keeper)
     while True:

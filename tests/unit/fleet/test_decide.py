@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parrotpark.cloud import OFF, RUNNING, Leftover, Server
-from parrotpark.fleet.actions import Action, Create, Delete, Lack, Remove, Sweep
-from parrotpark.fleet.decide import Seen, decide, sweep
+from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkSilent, Remove, Sweep
+from parrotpark.fleet.decide import SPARE, Seen, decide, loss_of, sweep
 from parrotpark.fleet.errors import WrongProject
+from parrotpark.fleet.losses import Loss
 from parrotpark.fleet.wish import Wish
 from parrotpark.lease import ROLE, STATE, UNTIL, Lease, State
 
@@ -25,23 +27,26 @@ if TYPE_CHECKING:
 NOW = 1_800_000_000
 OLD = "b" * 32
 AWAKE = Wish(None)
+PATIENCE = 60
 type Decided = Callable[..., list[str]]
 
 
-def look(project: Project, *ready: str) -> Seen:
+def look(project: Project, *ready: str, losses: Sequence[Loss] = ()) -> Seen:
     return Seen(
         NOW,
         tuple(project.servers.values()),
         tuple(project.images.values()),
         tuple(project.leftovers.values()),
         frozenset(ready),
+        losses,
+        PATIENCE,
     )
 
 
 @pytest.fixture
 def decided(fleet: Fleet, project: Project) -> Decided:
-    def run(wish: Wish, *ready: str) -> list[str]:
-        return [str(action) for action in decide(fleet, wish, look(project, *ready))]
+    def run(wish: Wish, *ready: str, losses: Sequence[Loss] = ()) -> list[str]:
+        return [str(action) for action in decide(fleet, wish, look(project, *ready, losses=losses))]
 
     return run
 
@@ -90,11 +95,41 @@ def test_the_lease_of_a_healthy_host_is_renewed_in_time_and_never_too_long(
     assert decided(AWAKE, "gpu-1") == (["gpu-1: renew its lease"] if renewed else [])
 
 
-def test_the_lease_of_a_host_that_is_ill_is_not_renewed_but_cut(decided: Decided, project: Project) -> None:
-    server = project.add("gpu-1", project.lease(left=1))
+@pytest.mark.parametrize("left", [1, 600, 900, 720 * 3600])
+def test_a_host_that_stops_answering_gets_little_time_to_come_back(
+    fleet: Fleet, decided: Decided, project: Project, left: int
+) -> None:
+    server = project.add("gpu-1", project.lease(left=left))
+    assert decide(fleet, AWAKE, look(project)) == (MarkSilent(server, NOW + PATIENCE + SPARE),)
+    assert decided(AWAKE) == ["gpu-1: its models stopped answering"]
+
+
+@pytest.mark.parametrize("left", [PATIENCE + SPARE, SPARE + 1])
+def test_a_silent_host_is_waited_for(decided: Decided, project: Project, left: int) -> None:
+    project.add("gpu-1", project.lease(state=State.SILENT, left=left))
     assert decided(AWAKE) == []
-    project.servers[server.id] = replace(server, labels=project.lease(left=720 * 3600))
-    assert decided(AWAKE) == ["gpu-1: renew its lease"]
+
+
+@pytest.mark.parametrize("left", [PATIENCE + SPARE, SPARE, 1])
+def test_a_silent_host_that_answers_again_serves_on(decided: Decided, project: Project, left: int) -> None:
+    project.save()
+    project.add("gpu-1", project.lease(state=State.SILENT, left=left))
+    assert decided(AWAKE, "gpu-1") == ["gpu-1: it serves"]
+
+
+@pytest.mark.parametrize("left", [SPARE, 1])
+def test_a_host_that_stays_silent_is_replaced_at_once(decided: Decided, project: Project, left: int) -> None:
+    project.save()
+    project.add("gpu-1", project.lease(state=State.SILENT, left=left))
+    assert decided(AWAKE) == [
+        "gpu-1: delete at once, its models stopped answering",
+        "gpu-1: create from the golden image",
+    ]
+
+
+def test_a_lease_that_is_too_long_is_cut(decided: Decided, project: Project) -> None:
+    server = project.add("gpu-1", project.lease(state=State.SILENT, left=PATIENCE + SPARE + 1))
+    assert decided(AWAKE) == ["gpu-1: its models stopped answering"]
     project.servers[server.id] = replace(server, labels=project.lease(state=State.WAKING, left=901))
     assert decided(AWAKE) == ["gpu-1: renew its lease"]
 
@@ -108,6 +143,71 @@ def test_a_host_that_was_switched_off_is_replaced(decided: Decided, project: Pro
 def test_a_waking_host_may_still_be_off(decided: Decided, project: Project) -> None:
     project.add("gpu-1", project.lease(state=State.WAKING), status=OFF)
     assert decided(AWAKE) == []
+
+
+UNSERVED = [Loss(NOW - seconds, served=False, reason="it was late") for seconds in (9000, 2000, 300)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "next_try"),
+    [
+        ([], NOW),
+        (UNSERVED[2:], NOW),  # once may be bad luck
+        (UNSERVED[1:], NOW),  # 300 s after the second in a row
+        (UNSERVED, NOW + 600),  # 900 s after the third
+        ([Loss(NOW - 1, served=True, reason="it was lost")], NOW),
+        ([Loss(NOW - seconds, served=True, reason="it was lost") for seconds in (3500, 9, 8, 7)], NOW + 100),
+    ],
+)
+def test_the_pauses_grow_and_the_hour_has_a_bound(
+    decided: Decided, project: Project, losses: list[Loss], next_try: int
+) -> None:
+    project.save()
+    wait = datetime.fromtimestamp(next_try, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    assert decided(AWAKE, losses=losses) == [
+        "gpu-1: create from the golden image"
+        if next_try == NOW
+        else f"gpu-1: no new host before {wait}, as the last one was lost: {losses[-1].reason}; "
+        "parrotpark wake tries at once"
+    ]
+    assert decided(Wish(0), losses=losses) == []
+
+
+def test_what_is_lost_now_counts_already(decided: Decided, project: Project) -> None:
+    project.save()
+    project.add("gpu-1", project.lease(state=State.WAKING, left=0))
+    swept, lack = decided(AWAKE, losses=UNSERVED[2:])
+    assert swept == "gpu-1: delete at once, it did not serve within 900 s"
+    assert lack.startswith("gpu-1: no new host before 2027-01-15 08:05:00 UTC, as the last one was lost: it did not")
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "left", "served"),
+    [
+        (State.WAKING, RUNNING, 0, False),
+        (State.SERVING, OFF, 100, True),
+        (State.SILENT, RUNNING, 1, True),
+        (State.SERVING, RUNNING, 0, None),  # nobody was there to renew its lease: it is not the host's fault
+        (State.BAKING, RUNNING, 0, None),
+        (State.SERVING, RUNNING, 100, None),
+    ],
+)
+def test_what_counts_as_lost(
+    fleet: Fleet, project: Project, state: State, status: str, left: int, served: bool | None
+) -> None:
+    project.add("gpu-1", project.lease(state=state, left=left), status=status)
+    project.add("gpu-2", project.lease("nowhere", State.WAKING))
+    loss = loss_of(decide(fleet, AWAKE, look(project)), NOW)
+    assert (loss and loss.served) == served
+
+
+def test_while_an_image_is_baked_nobody_is_told_that_there_is_none(decided: Decided, project: Project) -> None:
+    bake = project.add("gpu-bake", project.lease("gpu-bake", State.BAKING))
+    assert decided(AWAKE) == []
+    project.servers[bake.id] = replace(bake, labels=project.lease("gpu-bake", State.BAKING, left=0))
+    swept, lack = decided(AWAKE)
+    assert swept == "gpu-bake: delete at once, its lease ended 0 s ago"
+    assert lack.startswith("gpu-1: no golden image carries the fingerprint")
 
 
 def test_whatever_has_no_valid_lease_is_swept(decided: Decided, project: Project) -> None:
@@ -242,11 +342,14 @@ servers = st.builds(
     ),
     st.integers(1, 12),
     st.sampled_from(["gpu-1", "gpu-2", "gpu-3", "gpu-4", ""]),
-    st.sampled_from([State.WAKING, State.SERVING]),
+    st.sampled_from([State.WAKING, State.SERVING, State.SILENT]),
     st.sampled_from(["a" * 32, OLD]),
     st.integers(-100, 2000),
     st.sampled_from([OFF, RUNNING]),
 )
+sets_of_losses = st.lists(
+    st.builds(Loss, st.integers(NOW - 9000, NOW), st.booleans(), st.just("lost")), max_size=6
+).map(lambda losses: sorted(losses, key=lambda loss: loss.at))
 sets_of_servers = st.lists(servers, max_size=6, unique_by=lambda server: server.id)
 
 
@@ -255,13 +358,14 @@ sets_of_servers = st.lists(servers, max_size=6, unique_by=lambda server: server.
     st.sets(st.sampled_from(["gpu-1", "gpu-2", "gpu-3"])),
     st.sampled_from([None, 0, 1, 2, 3]),
     st.booleans(),
+    sets_of_losses,
 )
 def test_whatever_is_there_no_server_is_asked_for_two_things_and_the_slots_come_out_right(
-    world: World, found: list[Server], ready: set[str], hosts: int | None, with_image: bool
+    world: World, found: list[Server], ready: set[str], hosts: int | None, with_image: bool, losses: list[Loss]
 ) -> None:
     project, (controller,) = world(1)
     fleet, image = controller.fleet, project.save()
-    seen = Seen(NOW, found, [image] if with_image else [], [], frozenset(ready))
+    seen = Seen(NOW, found, [image] if with_image else [], [], frozenset(ready), losses, PATIENCE)
     actions = decide(fleet, Wish(hosts), seen)
     touched = [action.server.id for action in actions if not isinstance(action, Create | Lack | Remove)]
     assert len(touched) == len(set(touched))

@@ -11,7 +11,7 @@ from parrotpark.cloud import OFF, Leftover
 from parrotpark.cloud.errors import AuthFailed, CloudError, InvalidRequest, OutOfCapacity, Transient
 from parrotpark.fleet import verbs
 from parrotpark.fleet.config import load
-from parrotpark.fleet.errors import FleetError, NoImage, NotReached, WishError, WrongProject
+from parrotpark.fleet.errors import FleetError, NotMade, NotReached, WishError, WrongProject
 from parrotpark.fleet.wish import ASLEEP, Wish, read_wish
 from parrotpark.lease import ROLE, STATE, UNTIL, State
 
@@ -186,7 +186,7 @@ def test_what_only_a_person_can_change_ends_a_wake_at_once(
 
 
 def test_a_wake_without_an_image_says_what_to_do(controller: Controller) -> None:
-    with pytest.raises(NoImage, match=r"^gpu-1: no golden image carries .* run make wake on the control machine$"):
+    with pytest.raises(NotMade, match=r"^gpu-1: no golden image carries .* run make wake on the control machine$"):
         verbs.fulfil(controller.keeper, AWAKE)
 
 
