@@ -65,7 +65,7 @@ def container_arguments(machine: Machine, directory: Path, netns: Path, host_cor
 def devices(machine: Machine) -> list[str]:
     """List the devices that a machine may use beside what every container may, as rules of device cgroups."""
     return [
-        "c 5:1 rwm",  # the console: containers inside may not get more than the machine has
+        "c 5:* rwm",  # terminals: containers inside are given all of them, and may not get more than the machine has
         "c 10:229 rwm",  # fuse
         *(f"b {major}:{minor} rwm" for major, minor in volumes.device_numbers(machine.ipv4)),
     ]
