@@ -50,9 +50,24 @@ def test_nobody_signs_up(browse: httpx2.Client) -> None:
     assert browse.post("/api/v1/auths/signup", json=stranger).status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/api/models", "/api/v1/chats/", "/api/v1/files/", "/api/v1/knowledge/"])
-def test_a_stranger_sees_nothing(browse: httpx2.Client, path: str) -> None:
-    assert browse.get(path).status_code in {401, 403}
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/models",
+        "/api/v1/chats/",
+        "/api/v1/configs/export",
+        "/api/v1/files/",
+        "/api/v1/knowledge/",
+        "/api/v1/retrieval/config",
+        "/api/v1/users/",
+        "/api/v1/utils/db/download",
+        "/openai/config",
+        "/openai/models",
+    ],
+)
+@pytest.mark.parametrize("token", ["", "Bearer ", "Bearer sk-a-guess"], ids=["none", "empty", "wrong"])
+def test_a_stranger_sees_nothing(browse: httpx2.Client, path: str, token: str) -> None:
+    assert browse.get(path, headers={"Authorization": token} if token else {}).status_code in {401, 403}
 
 
 def test_a_document_reaches_the_prompt_until_its_rows_are_deleted(

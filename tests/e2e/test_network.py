@@ -13,7 +13,7 @@ from testinfra.host import Host
 from localcloud.testing_machines import Machine, client, host_reaches
 
 ENTRY_PORTS = {22, 80, 443}
-LEASE_PORT = 8003
+LEASE_PORT = 8000
 
 
 def listening(host: Host) -> set[int]:

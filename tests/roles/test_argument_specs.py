@@ -46,7 +46,7 @@ class Place:
 
     def arguments(self, value: Any) -> dict[str, Any]:
         """The role's arguments: as few as the spec allows, with this one as given."""
-        return arguments_with(options_of(self.role), self.path, value)
+        return arguments_with({"options": options_of(self.role)}, self.path, value)
 
     def without(self) -> dict[str, Any]:
         """The same without this one."""
@@ -78,15 +78,18 @@ def minimal(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: valid(spec["options"][name]) for name in spec["options"] if name in needed}
 
 
-def arguments_with(options: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    arguments = minimal({"options": options})
+def arguments_with(spec: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
     key, *rest = path
-    spec = options[key]
+    excluded = {name for names in spec.get("mutually_exclusive", []) if key in names for name in names} - {key}
+    for together in spec.get("required_together", []):
+        excluded |= set(together) if excluded & set(together) else set()
+    arguments = {name: given for name, given in minimal(spec).items() if name not in excluded}
+    option = spec["options"][key]
     if not rest:
         arguments[key] = value
     else:
-        inner = {**minimal(spec), **arguments_with(spec["options"], tuple(rest), value)}
-        arguments[key] = [inner] if spec["type"] == "list" else inner
+        inner = arguments_with(option, tuple(rest), value)
+        arguments[key] = [inner] if option["type"] == "list" else inner
     return arguments
 
 
@@ -109,9 +112,20 @@ def errors(role: str, arguments: dict[str, Any]) -> str:
     return "\n".join(result.error_messages)
 
 
+def test_every_role_has_a_spec() -> None:
+    assert SPECS.keys() == {path.name for path in ROLES.iterdir()}
+
+
 @pytest.mark.parametrize("role", SPECS)
 def test_accepts_the_least(role: str) -> None:
     assert errors(role, minimal({"options": options_of(role)})) == ""
+
+
+@pytest.mark.parametrize("place", EVERY_PLACE, ids=str)
+def test_accepts_what_is_right(place: Place) -> None:
+    """So that what the tests below are refused is refused for the one thing that is wrong."""
+    value = [minimal(place.spec)] if place.spec["type"] == "list" and "options" in place.spec else valid(place.spec)
+    assert errors(place.role, place.arguments(value)) == ""
 
 
 @pytest.mark.parametrize("place", [place for place in EVERY_PLACE if place.spec.get("type") in WRONG], ids=str)

@@ -32,6 +32,14 @@ def test_firewall_lets_in_what_options_open(host: Host, port: int, happened: str
     assert reachable(host, port) == happened
 
 
+def test_firewall_lets_in_who_is_named(host: Host) -> None:
+    rules = host.check_output("nft list chain inet host input").splitlines()
+    assert [rule.split(" counter")[0].strip() for rule in rules if "9100" in rule] == [
+        "ip saddr 192.0.2.0/24 tcp dport 9100 accept",
+        "ip6 saddr 2001:db8::/32 tcp dport 9100 accept",
+    ]
+
+
 def test_a_restarting_firewall_leaves_other_tables_alone(host: Host) -> None:
     host.check_output("nft add table inet neighbour")
     host.check_output("systemctl restart nftables.service")
@@ -67,8 +75,13 @@ def test_uv_installs_through_what_the_system_trusts(host: Host) -> None:
 
 def test_journal_is_kept_and_limited(host: Host) -> None:
     assert host.file("/var/log/journal").is_directory
+    # The machine was rebooted before this.
+    assert len(host.check_output("journalctl --list-boots --quiet --no-pager").splitlines()) > 1
     assert "SystemMaxUse=500M" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
 
 
 def test_updates_install_themselves(host: Host) -> None:
     assert 'APT::Periodic::Unattended-Upgrade "1";' in host.check_output("apt-config dump").splitlines()
+    assert host.service("apt-daily-upgrade.timer").is_enabled
+    assert host.service("apt-daily-upgrade.timer").is_running
+    assert "Debian-Security" in host.check_output("unattended-upgrade --dry-run --debug 2>&1 | grep 'Allowed origins'")

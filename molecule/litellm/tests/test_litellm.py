@@ -55,15 +55,15 @@ def test_runs_now_and_at_boot(host: Host) -> None:
 
 
 def test_listens_on_loopback_only(host: Host) -> None:
-    assert host.socket("tcp://127.0.0.1:4000").is_listening
-    assert not host.socket("tcp://0.0.0.0:4000").is_listening
+    listening = [socket for socket in host.socket.get_listening_sockets() if socket.endswith(":4000")]
+    assert listening == ["tcp://127.0.0.1:4000"]
 
 
 def test_every_migration_is_recorded(host: Host) -> None:
-    packaged = host.run("ls -d /opt/litellm/lib/python3*/site-packages/litellm_proxy_extras/migrations/*/ | wc -l")
-    assert (
-        query(host, "SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL") == packaged.stdout.strip()
-    )
+    extras = "/opt/litellm/lib/python3*/site-packages/litellm_proxy_extras"
+    packaged = host.check_output(f"ls -d {extras}/migrations/*/ | wc -l")
+    assert int(packaged) > 200
+    assert query(host, "SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL") == packaged
 
 
 def test_a_key_gets_an_answer_and_pays_for_it_without_leaving_its_words(host: Host) -> None:
@@ -74,12 +74,14 @@ def test_a_key_gets_an_answer_and_pays_for_it_without_leaving_its_words(host: Ho
     while spent(host, "chat") == before and time.monotonic() < deadline:
         time.sleep(2)
     assert spent(host, "chat") - before == pytest.approx(11 * 0.0001 + 5 * 0.001)
-    assert query(host, "SELECT count(*) FROM \"LiteLLM_SpendLogs\" l WHERE l::text LIKE '%a-private-question%'") == "0"
+    assert query(host, 'SELECT count(*) > 0 FROM "LiteLLM_SpendLogs"') == "t"
 
 
 def test_a_streamed_answer_ends_with_its_usage(host: Host) -> None:
     events = [line.removeprefix("data: ") for line in chat(host, CHAT, stream=True).body.splitlines() if line]
     assert events[-1] == "[DONE]"
+    deltas = [choice["delta"] for event in events[:-1] for choice in json.loads(event)["choices"]]
+    assert "".join(delta.get("content") or "" for delta in deltas) == "The capital is Paris."
     assert json.loads(events[-2])["usage"]["completion_tokens"] == 5
 
 
@@ -96,6 +98,7 @@ def test_an_exhausted_budget_is_refused(host: Host) -> None:
     while (answer := chat(host, POOR)).status == 200 and time.monotonic() < deadline:
         time.sleep(1)
     assert "Budget has been exceeded" in answer.body
+    assert spent(host, "poor") > 0
 
 
 def test_a_model_out_of_reach_is_said_to_sleep_at_once(host: Host) -> None:
@@ -109,6 +112,14 @@ def test_access_is_as_declared(host: Host) -> None:
     office = ask(host, "/team/info?team_id=office", MASTER).json
     assert (office["team_info"]["max_budget"], office["team_info"]["budget_duration"]) == (50, "30d")
     assert [key["key_alias"] for key in office["keys"]] == ["chat"]
+
+
+def test_neither_questions_nor_answers_are_kept_anywhere(host: Host) -> None:
+    """Neither of those that were answered above, nor of those that were refused."""
+    kept = host.check_output("runuser --user=postgres -- pg_dump --data-only litellm && journalctl --unit=%s", UNIT)
+    assert "office" in kept
+    assert "a-private-question" not in kept
+    assert "The capital is Paris" not in kept
 
 
 def test_secrets_are_in_no_process_list_and_no_log(host: Host) -> None:

@@ -1,5 +1,6 @@
 """PostgreSQL as its users and the host's owner meet it."""
 
+import pytest
 from testinfra.host import Host
 
 UNIT = "postgresql@17-main.service"
@@ -37,8 +38,11 @@ def test_keeps_its_data_where_it_was_told(host: Host) -> None:
     assert not host.file("/var/lib/postgresql/17/main").exists
 
 
-def test_owner_owns_the_database(host: Host) -> None:
-    assert query(host, "librarian", "library", "CREATE TEMPORARY TABLE book (title text)") == "CREATE TABLE"
+@pytest.mark.parametrize(("owner", "database"), [("librarian", "library"), ("archivist", "archive")])
+def test_owner_owns_the_database(host: Host, owner: str, database: str) -> None:
+    # Temporary ones everybody may make.
+    made = query(host, owner, database, "CREATE TABLE book (title text); DROP TABLE book")
+    assert made.splitlines() == ["CREATE TABLE", "DROP TABLE"]
 
 
 def test_extension_works(host: Host) -> None:

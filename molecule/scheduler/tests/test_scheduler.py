@@ -1,6 +1,7 @@
 """The scheduler as people, its timer and the GPU hosts meet it; its cloud is empty."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -32,11 +33,23 @@ def test_the_timer_runs_now_and_at_boot(host: Host) -> None:
     timer = host.service(TIMER)
     assert timer.is_running
     assert timer.is_enabled
+    before = host.check_output("systemctl show --value --property=LastTriggerUSec %s", TIMER)
+    deadline = time.monotonic() + 90
+    while host.check_output("systemctl show --value --property=LastTriggerUSec %s", TIMER) == before:
+        assert time.monotonic() < deadline, "it did nothing for a minute and a half"
+        time.sleep(2)
 
 
 def test_it_keeps_the_wish(host: Host) -> None:
+    before = asked_for_servers(host)
     assert host.run("systemctl start %s", SERVICE).rc == 0
+    assert asked_for_servers(host) > before
     assert host.check_output("systemctl --failed --no-legend") == ""
+
+
+def asked_for_servers(host: Host) -> int:
+    """How often the cloud was asked which servers there are."""
+    return str(host.check_output("journalctl --unit=cloud --output=cat")).count("GET /v1/servers")
 
 
 def test_the_folder_of_the_leases_is_there_for_everybody_to_read(host: Host) -> None:

@@ -12,6 +12,7 @@ def test_it_is_another_host(host: Host) -> None:
     assert host.check_output("cat /etc/machine-id") != machine_id
     assert host.check_output("cat /etc/ssh/ssh_host_ed25519_key.pub") != host_key
     assert host.run("grep --recursive --quiet %s /etc /root /var", machine_id).rc == 1
+    assert host.check_output("find / -xdev -name %s", f"*{machine_id}*") == ""
 
 
 @pytest.mark.parametrize("folder", ["etc", "root", "tmp", "var"])

@@ -3,6 +3,12 @@
 from testinfra.host import Host
 
 UNIT = "wg-quick@wg0.service"
+ALICE_AND_BOB = ("10.79.0.1", "10.79.0.2")
+
+
+def both_answer(host: Host) -> bool:
+    """Ask both by their addresses in the tunnel; one of them is this host."""
+    return all(host.run(f"ping -c 1 -W 2 {address}").succeeded for address in ALICE_AND_BOB)
 
 
 def test_runs_now_and_at_boot(host: Host) -> None:
@@ -19,6 +25,7 @@ def test_configuration_is_roots_alone(host: Host) -> None:
 def test_the_other_end_has_shaken_hands(host: Host) -> None:
     [line] = host.check_output("wg show wg0 latest-handshakes").splitlines()
     assert int(line.split()[1]) > 0
+    assert both_answer(host)
 
 
 def test_a_peer_comes_without_a_restart(host: Host) -> None:
@@ -30,6 +37,7 @@ def test_a_peer_comes_without_a_restart(host: Host) -> None:
         host.check_output(f"systemctl reload {UNIT}")
         assert len(host.check_output("wg show wg0 peers").splitlines()) == 2
         assert host.check_output(f"systemctl show --property=InvocationID {UNIT}") == before
+        assert both_answer(host)
     finally:
         host.check_output("printf %s > /etc/wireguard/wg0.conf", f"{kept}\n")
         host.check_output(f"systemctl reload {UNIT}")
