@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -21,7 +21,7 @@ class Loss:
     """One run in which hosts were lost."""
 
     at: int  # epoch seconds
-    served: bool  # whether they had served before
+    served: bool  # whether they, or one after them, served
     reason: str
 
 
@@ -57,10 +57,10 @@ class Losses:
         self._write([*self.read(), loss][-KEPT:])
 
     def served(self) -> None:
-        """A host serves: those before it that never did stand for nothing any more; raises as `add`."""
+        """A host serves: that ends the row of those before it that never did; raises as `add`."""
         losses = self.read()
         if not all(loss.served for loss in losses):
-            self._write([loss for loss in losses if loss.served])
+            self._write([replace(loss, served=True) for loss in losses])
 
     def forget(self) -> None:
         """Begin anew; raises as `add`."""
