@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from parrotpark.files import write_file
 
@@ -66,7 +67,7 @@ class Losses:
         """Begin anew; raises as `add`."""
         self._path.unlink(missing_ok=True)
 
-    def _load(self) -> list[dict[str, object]]:
+    def _load(self) -> list[dict[str, Any]]:
         try:
             return list(json.loads(self._path.read_text(encoding="utf-8")))
         except FileNotFoundError:

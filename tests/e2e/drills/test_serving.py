@@ -105,7 +105,7 @@ def host(pytestconfig: pytest.Config, entry: Host) -> Host:
 def processes(model: str, which: str) -> str:
     """A shell's words for the processes of a model's unit whose command line holds the text."""
     unit = f"vllm@{model}.service"
-    return f"$(ps -eo pid=,unit=,args= | awk '$2 == \"{unit}\" && $0 ~ \"{which}\" {{ print $1 }}')"
+    return f'$(ps -eo pid=,unit=,args= | awk \'$2 == "{unit}" && $0 ~ "{which}" {{ print $1 }}\')'
 
 
 SERVER, ENGINE = "bin/python [^ ]*/vllm serve", "EngineCore"
