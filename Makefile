@@ -86,7 +86,7 @@ conformance: packages test-packages .venv/dev ## Test the local cloud, by its AP
 drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it mend
 	pytest --durations=0 tests/e2e/drills
 
-bench: .venv/run ## Measure a wake of the running stack beside the least it could take [ROUNDS=5]
+bench: .venv/run ## Measure a wake of the running stack beside a start by hand [ROUNDS=5]
 	python tests/bench/wake.py $(ROUNDS)
 
 molecule: packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql]

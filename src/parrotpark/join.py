@@ -254,7 +254,7 @@ def files(document: Document) -> tuple[File, ...]:
         File("/etc/ssh/ssh_host_ed25519_key", document.ssh_host_key, SSH_UNIT),
         File("/etc/ssh/ssh_host_ed25519_key.pub", f"{document.ssh_host_public_key}\n", SSH_UNIT, 0o644),
         File("/etc/wireguard/wg0.conf", wireguard_configuration(document), WIREGUARD_UNIT),
-        # systemd starts no model server before this file is there (ConditionPathExists).
+        # systemd starts no model server before this file is there (ConditionFileNotEmpty).
         File("/etc/parrotpark/credentials/vllm_api_key", document.vllm_api_key, MODELS_UNIT),
     )
 

@@ -1,4 +1,4 @@
-"""How long a wake takes, side by side with the least it could take: `python tests/bench/wake.py [ROUNDS]`.
+"""How long a wake takes, side by side with a start by hand: `python tests/bench/wake.py [ROUNDS]`.
 
 Needs the running stack of `make up`. Every round measures both in turn, so that a noisy machine is noisy for both:
 
@@ -242,8 +242,9 @@ INTRODUCTION = """# How long a wake takes
 
 Written by `make bench`. Seconds, on one machine in one run, both measured in turn in every round; models are those of
 the local default, on processors. *Wake* is `parrotpark wake` on the entry server, from sleep to models that answer at
-the stable endpoint. *Bare* is the least it could take: a server from the same image until it lets us in, and then the
-same two `vllm serve` alone on the same warm caches.
+the stable endpoint. *Bare* is the same by hand: a server from the same image until it lets us in, and then the same two
+`vllm serve` alone on the same warm caches. Models start no faster for the one than for the other, so a ratio below 1 is
+what the machine's noise amounts to.
 
 ![Both medians as bars](wake.svg)
 """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from parrotpark.files import write_file
 
@@ -21,7 +22,7 @@ class Loss:
     """One run in which hosts were lost."""
 
     at: int  # epoch seconds
-    served: bool  # whether they had served before
+    served: bool  # whether they, or one after them, served
     reason: str
 
 
@@ -57,16 +58,16 @@ class Losses:
         self._write([*self.read(), loss][-KEPT:])
 
     def served(self) -> None:
-        """A host serves: those before it that never did stand for nothing any more; raises as `add`."""
+        """A host serves: that ends the row of those before it that never did; raises as `add`."""
         losses = self.read()
         if not all(loss.served for loss in losses):
-            self._write([loss for loss in losses if loss.served])
+            self._write([replace(loss, served=True) for loss in losses])
 
     def forget(self) -> None:
         """Begin anew; raises as `add`."""
         self._path.unlink(missing_ok=True)
 
-    def _load(self) -> list[dict[str, object]]:
+    def _load(self) -> list[dict[str, Any]]:
         try:
             return list(json.loads(self._path.read_text(encoding="utf-8")))
         except FileNotFoundError:

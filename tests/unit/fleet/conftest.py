@@ -75,6 +75,8 @@ class Project:
     user_data: dict[str, str] = field(default_factory=dict)  # by server
     refusals: dict[Place, CloudError] = field(default_factory=dict)
     boots_in: float = 30  # seconds from creation until the models answer
+    ends: dict[str, tuple[float, float]] = field(default_factory=dict)  # by server, from when to when they do not
+    made: int = 0  # servers by the fleet
     heard: dict[str, int] = field(default_factory=dict)  # by server, the latest end of its lease that it heard of
     ids: Iterable[int] = field(default_factory=lambda: itertools.count(8))  # soon with two digits
 
@@ -122,6 +124,15 @@ class Project:
 
     def names(self) -> list[str]:
         return sorted(server.name for server in self.servers.values())
+
+    def hang(self, name: str, seconds: float = float("inf")) -> None:
+        """Let the models of a host stop answering for a while."""
+        self.ends[self.named(name).id] = (self.clock.now(), self.clock.now() + seconds)
+
+    def answers(self, server: Server) -> bool:
+        now = self.clock.now()
+        begin, end = self.ends.get(server.id, (now, now))
+        return server.status == RUNNING and now >= server.created + self.boots_in and not begin <= now < end
 
     def switch(self, name: str, status: str) -> None:
         server = self.named(name)
@@ -209,6 +220,7 @@ class SimulatedCloud:
             raise self.project.refusals[spec.place]
         if spec.image not in self.project.images or spec.place not in (HERE, THERE):
             raise NotFound("something is not found (not_found)")
+        self.project.made += 1
         server = self.project.add(spec.name, spec.labels, place=spec.place, image=spec.image)
         self.project.user_data[server.id] = spec.user_data
         return server
@@ -297,10 +309,7 @@ class Controller:
             return self.endpoint_up and any(self._answers(slot.address) for slot in self.fleet.slots)
         (slot,) = (slot.name for slot in self.fleet.slots if slot.address == address)
         return any(
-            server.labels.get(SLOT) == slot
-            and server.status == RUNNING
-            and self.clock.now() >= server.created + self.project.boots_in
-            for server in self.project.servers.values()
+            server.labels.get(SLOT) == slot and self.project.answers(server) for server in self.project.servers.values()
         )
 
     def attempt(self, verb: Callable[[Keeper], object], faults: Mapping[int, Fault]) -> int:

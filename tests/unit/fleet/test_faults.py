@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from parrotpark.cloud import OFF
 from parrotpark.fleet import verbs
 from parrotpark.fleet.decide import FRESH
+from parrotpark.fleet.losses import HOURLY
+from parrotpark.fleet.status import status
 from parrotpark.fleet.wish import ASLEEP, Wish
 from parrotpark.lease import SLOT, State
 
 if TYPE_CHECKING:
-    from tests.unit.fleet.conftest import Fault, Project, World
+    from tests.unit.fleet.conftest import Controller, Fault, Project, World
 
     from parrotpark.fleet.keep import Keeper
 
@@ -144,17 +147,111 @@ def test_with_a_controller_that_lives_no_host_ever_ends(world: World) -> None:
     assert project.named("gpu-1").status != OFF
 
 
+def keep_for(controller: Controller, seconds: int) -> None:
+    """Let the timer run."""
+    end = controller.clock.now() + seconds
+    while controller.clock.now() < end:
+        controller.clock.sleep(30)
+        verbs.keep(controller.keeper)
+
+
+def test_people_are_without_answers_for_three_minutes_at_most(world: World) -> None:
+    for wait in range(30):  # wherever in the timer's period it happens
+        project, (controller,) = world(1)
+        prepare(project)
+        verbs.fulfil(controller.keeper, Wish(None))
+        project.clock.sleep(wait)
+        lost = project.named("gpu-1").id
+        project.hang("gpu-1")
+        keep_for(controller, 180)
+        assert project.named("gpu-1").id != lost
+        assert controller.keeper.endpoint_ready()
+        assert project.made == 2
+
+
+def test_a_host_that_comes_back_within_a_minute_is_kept(world: World) -> None:
+    project, (controller,) = world(1)
+    prepare(project)
+    verbs.fulfil(controller.keeper, Wish(None))
+    for _ in range(50):
+        project.hang("gpu-1", 59)
+        keep_for(controller, 130)
+        assert project.named("gpu-1").labels["parrotpark-state"] == "serving"
+    assert project.made == 1
+
+
+def test_models_that_start_slowly_are_waited_for_as_long_as_they_usually_take(world: World) -> None:
+    project, (controller,) = world(1)
+    prepare(project)
+    project.boots_in = 200
+    verbs.fulfil(controller.keeper, Wish(None))
+    project.hang("gpu-1", 190)
+    keep_for(controller, 400)
+    assert project.made == 1
+
+
+lives = st.lists(st.tuples(st.sampled_from([0, 10, 1000, 10**6]), st.integers(1, 7000)), min_size=40, max_size=40)
+
+
+@settings(max_examples=30)
+@given(lives)
+def test_whatever_becomes_of_the_hosts_few_are_made_in_an_hour(world: World, lives: list[tuple[int, int]]) -> None:
+    project, (controller,) = world(1)
+    prepare(project)
+    controller.wish("awake")
+    made: dict[str, float] = {}
+    end = project.clock.now() + 8 * 3600
+    fates = iter(lives)
+    while project.clock.now() < end:
+        project.clock.sleep(30)
+        verbs.keep(controller.keeper)
+        new = [server for name, server in project.servers.items() if name not in made and server.name == "gpu-1"]
+        for server in new:
+            made[server.id] = project.clock.now()
+            boots_in, lives_for = next(fates)
+            project.boots_in = boots_in
+            project.ends[server.id] = (project.clock.now() + boots_in + lives_for, float("inf"))
+        invariant(project)
+    times = sorted(made.values())
+    assert times, "it is not given up either"
+    for index, time in enumerate(times):
+        assert sum(time <= other < time + 3600 for other in times[index:]) <= HOURLY + 1
+
+
+def test_what_never_serves_is_tried_more_and_more_seldom_until_a_person_asks(world: World) -> None:
+    project, (controller,) = world(1)
+    prepare(project)
+    controller.wish("awake")
+    project.boots_in = 10**6
+    keep_for(controller, 3600)
+    assert project.made == 3
+    keep_for(controller, 12 * 3600)
+    assert project.made == 3 + 10  # an hour and the time that each gets to serve
+    while "gpu-1" in project.names():
+        keep_for(controller, 30)
+    seen = controller.keeper.look()
+    said = status(controller.fleet, Wish(None), seen).lines()[1]
+    next_one = datetime.fromtimestamp(seen.losses[-1].at + 3600, UTC)
+    assert said == (
+        f"no new host before {next_one:%Y-%m-%d %H:%M:%S} UTC, as the last one was lost: "
+        "it did not serve within 900 s; parrotpark wake tries at once"
+    )
+    assert status(controller.fleet, ASLEEP, seen).pause is None
+    (trouble,) = verbs.keep(controller.keeper).troubles
+    assert str(trouble) == f"gpu-1: {said}"
+    project.boots_in = 30
+    verbs.fulfil(controller.keeper, Wish(None))
+    assert "gpu-1" in project.names()
+    assert controller.keeper.look().losses == ()
+
+
 def test_a_lost_host_is_made_anew_by_keep_alone(world: World) -> None:
     project, (controller,) = world(1)
     prepare(project)
     verbs.fulfil(controller.keeper, Wish(None))
     lost = project.named("gpu-1").id
-    project.boots_in = 10**6  # it hangs
-    for _ in range(20):
-        project.clock.sleep(60)
-        verbs.keep(controller.keeper)
-        if project.named("gpu-1").id != lost:
-            project.boots_in = 30
+    project.servers.pop(lost)
+    keep_for(controller, 120)
     assert project.named("gpu-1").id != lost
     assert project.named("gpu-1").labels["parrotpark-state"] == "serving"
 

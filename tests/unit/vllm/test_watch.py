@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -46,7 +46,7 @@ def busy(counters: str) -> Any:
     return watch.Look(heard=True, counters=counters)
 
 
-def judged(looks: list[tuple[float, Any]]) -> str | None:
+def judged(looks: Sequence[tuple[float, Any]]) -> str | None:
     """Let the judge see one look after the other; return its last word, after which nothing else may follow."""
     judge, said = watch.Judge(0, START), None
     for now, look in looks:
