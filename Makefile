@@ -8,6 +8,7 @@ INVENTORY ?= inventories/local
 MODEL ?=
 HOST ?= entry:gpu
 UNIT ?=
+EMAIL ?=
 ROUNDS ?= 5
 LINES ?= 100
 YES ?=
@@ -48,6 +49,9 @@ status: .venv/run ## Show machines and services
 
 logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
 	@ansible -i $(INVENTORY) $(HOST) -m ansible.builtin.command -a 'journalctl --no-pager -n $(LINES) $(if $(UNIT),-u $(UNIT))'
+
+password: .venv/run ## Make a new password for an account of the chat [EMAIL=the administrator's]
+	@ansible-playbook -i $(INVENTORY) playbooks/password.yml $(if $(EMAIL),-e account='$(EMAIL)')
 
 ##@ Run it
 site: .venv/run ## Converge everything to the inventory [INVENTORY=inventories/production]
@@ -108,7 +112,7 @@ lock: .venv/bin/uv ## Resolve the controller's requirements anew
 	    requirements/$$name.in -o requirements/$$name.txt; \
 	done
 
-.PHONY: help doctor up stop start down status logs site plan wake sleep sweep test unit e2e conformance drills bench molecule lint lock packages test-packages
+.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench molecule lint lock packages test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 define install

@@ -142,12 +142,18 @@ def litellm_models(models: Iterable[Model], address: str, api_key: str) -> list[
             "input_cost_per_token": model.price / _PER_TOKEN,
             "output_cost_per_token": model.price / _PER_TOKEN,
             "info": _info(model),
-            "extra_params": {"additional_drop_params": list(TOOL_PARAMETERS)}
-            if model.purpose is Purpose.CHAT and not model.tools
-            else {},
+            "extra_params": _extra_params(model),
         }
         for model in models
     ]
+
+
+def _extra_params(model: Model) -> dict[str, Any]:
+    if model.purpose is Purpose.EMBEDDING:
+        return {"truncate_prompt_tokens": -1}  # what is longer than its context is cut; vLLM would answer with an error
+    if model.purpose is Purpose.CHAT and not model.tools:
+        return {"additional_drop_params": list(TOOL_PARAMETERS)}
+    return {}
 
 
 def _info(model: Model) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class Endpoints:
     chat_model: str
     embedding_model: str
     admin_email: str
-    admin_password: str
+    check_email: str
+    check_password: str
 
 
 def load(path: Path) -> Endpoints:
@@ -53,9 +54,9 @@ def check(endpoints: Endpoints) -> Iterator[str]:
     if b"<html" not in chat.call("").lower():
         raise CheckFailed(f"{endpoints.chat} shows no page")
     yield f"{endpoints.chat} shows the chat"
-    login = {"email": endpoints.admin_email, "password": endpoints.admin_password}
+    login = {"email": endpoints.check_email, "password": endpoints.check_password}
     person = _Web(endpoints.chat, endpoints.ca, chat.json("/api/v1/auths/signin", login)["token"])
-    yield f"{endpoints.admin_email} can sign in"
+    yield f"{endpoints.check_email} can sign in"
     yield f"{QUESTION} {_ask_in_chat(person, api, endpoints.chat_model).splitlines()[0]}"
     embedded = api.json("/embeddings", {"model": endpoints.embedding_model, "input": ["parrot"]})
     yield f"{endpoints.embedding_model} embeds into {len(embedded['data'][0]['embedding'])} dimensions"

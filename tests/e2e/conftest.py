@@ -1,11 +1,13 @@
 """The running stack as its users reach it: through TLS that is verified against its own CA, in a browser and by API."""
 
+import json
 import os
 import re
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import httpx2
@@ -91,11 +93,24 @@ def browse(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[httpx2.Client]
 
 
 @pytest.fixture(scope="session")
-def browse_as_admin(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[httpx2.Client]:
-    """Asks for the chat's pages, signed in as the administrator."""
+def admin(entry: Host) -> Iterator[Mapping[str, str]]:
+    """Login of an administrator of the tests' own: the password of the real one is nobody's business."""
+    login = {"email": "tests@parrotpark.invalid", "password": token_urlsafe()}
+    program = (ROOT / "roles/open_webui/files/account.py").read_text()
+    give = "echo %s | podman exec --interactive open-webui python3 -c %s"
+    entry.check_output(give, json.dumps({**login, "name": "Tests"}), program)
+    sql = "runuser -u postgres -- psql --quiet open_webui --command=%s"
+    entry.check_output(sql, f"UPDATE \"user\" SET role = 'admin' WHERE email = '{login['email']}'")
+    yield login
+    for table in ("user", "auth"):
+        entry.check_output(sql, f"DELETE FROM \"{table}\" WHERE email = '{login['email']}'")
+
+
+@pytest.fixture(scope="session")
+def browse_as_admin(endpoints: Endpoints, tls: ssl.SSLContext, admin: Mapping[str, str]) -> Iterator[httpx2.Client]:
+    """Asks for the chat's pages, signed in as an administrator."""
     with httpx2.Client(base_url=endpoints.chat, verify=tls, trust_env=False, timeout=PATIENCE) as http:
-        login = {"email": endpoints.admin_email, "password": endpoints.admin_password}
-        token = http.post("/api/v1/auths/signin", json=login).raise_for_status().json()["token"]
+        token = http.post("/api/v1/auths/signin", json=dict(admin)).raise_for_status().json()["token"]
         http.headers["Authorization"] = f"Bearer {token}"
         yield http
 
@@ -172,10 +187,10 @@ def page(chromium: BrowserContext, endpoints: Endpoints) -> Iterator[Page]:
 
 
 @pytest.fixture
-def chat(page: Page, endpoints: Endpoints) -> Page:
-    """A new chat, signed in as the administrator through the page."""
-    page.get_by_label("Email").fill(endpoints.admin_email)
-    page.get_by_label("Password", exact=True).fill(endpoints.admin_password)
+def chat(page: Page, admin: Mapping[str, str]) -> Page:
+    """A new chat, signed in as an administrator through the page."""
+    page.get_by_label("Email").fill(admin["email"])
+    page.get_by_label("Password", exact=True).fill(admin["password"])
     page.get_by_role("button", name="Sign in").click()
     page.locator("#chat-input").wait_for()
     return page

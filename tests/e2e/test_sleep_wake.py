@@ -62,7 +62,7 @@ def test_sleep_and_wake(
     with pytest.raises(openai.APIStatusError, match="asleep"):
         ask()
     assert history() == chats
-    login = {"email": endpoints.admin_email, "password": endpoints.admin_password}
+    login = {"email": endpoints.check_email, "password": endpoints.check_password}
     assert browse.post("/api/v1/auths/signin", json=login).is_success
     # The part of site.yml that the wish concerns; a drill runs all of it.
     converge = ("ansible-playbook", "playbooks/gpu.yml")

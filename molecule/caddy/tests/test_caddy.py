@@ -10,13 +10,16 @@ from testinfra.host import Host
 ROOT = "/srv/data/caddy/pki/authorities/local/root.crt"
 ENDPOINT = "http://192.0.2.1:8001"
 
-# Answers every GET with its own port, and /ticks with one line every half second.
+# Answers every GET with its own port, /ticks with one line every half second, and /origin with where the page is from.
 SERVER = """
 import http.server, sys, time
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
+        if self.path.endswith('/origin'):
+            self.wfile.write(self.headers['Origin'].encode())
+            return
         for tick in range(3 if self.path.endswith('/ticks') else 1):
             time.sleep(0.5 * tick)
             self.wfile.write(b'%d\\n' % self.server.server_port)
@@ -76,6 +79,28 @@ def test_a_body_that_is_too_long_is_refused(host: Host) -> None:
         sizes = (1_000_000, 2_000_000)
         said = [host.check_output(f"{body % size} --cacert {ROOT} https://localhost/") for size in sizes]
     assert said == ["501", "413"]  # the server knows nothing but GET
+
+
+@pytest.mark.parametrize(
+    ("host_name", "origin", "seen"),
+    [
+        ("localhost", "https://localhost", "https://localhost:8443"),
+        ("localhost:9443", "https://localhost:9443", "https://localhost:8443"),
+        ("127.0.0.1:9443", "https://127.0.0.1:9443", "https://localhost:8443"),
+        ("localhost:9443", "https://evil.example:9443", "https://evil.example:9443"),
+        ("localhost:9443", "http://localhost:9443", "http://localhost:9443"),
+    ],
+)
+def test_a_page_is_the_applications_own_by_whatever_port_it_was_opened(
+    host: Host, host_name: str, origin: str, seen: str
+) -> None:
+    with serving(host, 8080):
+        assert browse(host, "/origin", f"--header 'Host: {host_name}'", f"--header 'Origin: {origin}'") == seen
+
+
+def test_answers_to_its_ip_address_too(host: Host) -> None:
+    with serving(host, 8080):
+        assert host.check_output(f"curl --silent --cacert {ROOT} https://127.0.0.1/") == "8080"
 
 
 def test_a_stream_is_not_held_back(host: Host) -> None:

@@ -1,7 +1,8 @@
 """Builds Open WebUI's image from Debian and PyPI packages and puts it into the local cloud's registry.
 
 Upstream ships an image; the local default reaches no registry that has it. This one keeps upstream's port, paths and
-start script, so that one role runs either. It lacks what upstream's slim image lacks as well: torch and local models.
+start script, so that one role runs either. It lacks torch, and with it models of its own,
+which the role never asks for.
 
 `python -m localcloud.stand_ins.open_webui_image FOLDER` writes the image's reference by digest into
 FOLDER/open-webui.image, for the inventory to read. The same inputs are built once.
@@ -46,7 +47,6 @@ CONFIG = {
         "DOCKER=true",
         "ENV=prod",
         "PORT=8080",
-        "USE_SLIM_DOCKER=true",
     ],
     "ExposedPorts": {"8080/tcp": {}},
     "WorkingDir": "/app/backend",

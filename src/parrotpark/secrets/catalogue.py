@@ -24,15 +24,14 @@ class _Algorithm(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """A random text, 43 letters and digits (256 bits) unless people have to type it."""
+    """A random text, 43 letters and digits (256 bits)."""
 
     name: str
     purpose: str
     prefix: str = ""
-    length: int = 43
 
     def complete(self, known: Mapping[str, str]) -> dict[str, str]:
-        return {self.name: known.get(self.name) or self.prefix + password(self.length)}
+        return {self.name: known.get(self.name) or self.prefix + password()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ SECRETS: tuple[Secret, ...] = (
     Password("litellm_master_key", "the gateway's administrator", prefix="sk-"),
     Password("litellm_salt_key", "encrypts credentials in the gateway's database; never change it"),
     Password("open_webui_secret_key", "signs the chat's sessions"),
-    Password("open_webui_admin_password", "the chat's first administrator", length=20),
+    Password("open_webui_check_password", "the chat's account that checks whether it answers"),
     Password("vllm_api_key", "bearer key of the model servers"),
     Password("chat_api_key", "virtual key with which the chat calls the gateway", prefix="sk-"),
     Password("user_api_key", "virtual key of the first person who calls the gateway", prefix="sk-"),

@@ -59,6 +59,6 @@ class WireguardAlgorithm:
         return b64encode(key.public_key().public_bytes_raw()).decode()
 
 
-def password(length: int) -> str:
-    """Make a random password of letters and digits."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+def password() -> str:
+    """Make a random password of 43 letters and digits, which are 256 bits."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(43))

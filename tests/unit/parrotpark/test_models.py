@@ -88,7 +88,8 @@ def test_the_gateway_sends_no_tools_to_a_model_that_cannot_call_them() -> None:
         "the-key",
     )
     assert plain["extra_params"] == {"additional_drop_params": list(TOOL_PARAMETERS)}
-    assert able["extra_params"] == embedding["extra_params"] == {}
+    assert able["extra_params"] == {}
+    assert embedding["extra_params"] == {"truncate_prompt_tokens": -1}
     assert not plain["info"]["supports_function_calling"]
     assert able["info"] == {
         "max_input_tokens": 4096,

@@ -23,8 +23,8 @@ FULL = fill_gaps({}, ["gpu-1"]).values
 
 
 def test_a_password_needs_no_quoting_anywhere() -> None:
-    assert re.fullmatch(r"[A-Za-z0-9]{43}", password(43))
-    assert password(43) != password(43)
+    assert re.fullmatch(r"[A-Za-z0-9]{43}", password())
+    assert password() != password()
 
 
 def test_ssh_keys_are_what_ssh_keygen_reads(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_from_nothing_everything_is_made() -> None:
         "vault_litellm_master_key",
         "vault_litellm_salt_key",
         "vault_open_webui_secret_key",
-        "vault_open_webui_admin_password",
+        "vault_open_webui_check_password",
         "vault_vllm_api_key",
         "vault_chat_api_key",
         "vault_user_api_key",

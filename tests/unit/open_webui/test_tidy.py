@@ -1,0 +1,42 @@
+"""What Open WebUI leaves behind is told from what somebody still needs."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PROGRAM = Path(__file__).parents[3] / "roles/open_webui/files/tidy.py"
+ONE, TWO = "0b5f0c1e-1111-4a4a-8b8b-000000000001", "0b5f0c1e-1111-4a4a-8b8b-000000000002"
+NOW = 1_000_000.0
+OLD, NEW = int(NOW) - 24 * 3600 - 1, int(NOW) - 24 * 3600 + 1
+
+
+@pytest.fixture(scope="module")
+def tidy() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("open_webui_tidy", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_file_goes_when_it_is_old_and_mentioned_nowhere(tidy: ModuleType) -> None:
+    assert tidy.forgotten_files({ONE: OLD, TWO: OLD}, {TWO}, NOW) == {ONE}
+    assert tidy.forgotten_files({ONE: NEW}, set(), NOW) == set()
+
+
+def test_vectors_go_when_nothing_knows_their_number(tidy: ModuleType) -> None:
+    collections = {f"file-{ONE}": ONE, TWO: TWO}
+    assert tidy.forgotten_collections(collections, {TWO}) == {f"file-{ONE}"}
+    assert tidy.forgotten_collections(collections, {ONE, TWO}) == set()
+
+
+def test_an_upload_goes_when_it_is_old_and_belongs_to_no_file(tidy: ModuleType) -> None:
+    written = {f"{ONE}_a.txt": float(OLD), f"{TWO}_b.txt": float(OLD), f"{ONE}.pdf": float(NEW), "cat.png": float(OLD)}
+    assert tidy.forgotten_uploads(written, {TWO}, NOW) == {f"{ONE}_a.txt"}
