@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,42 @@ def test_machines_reach_of_the_host_what_is_declared_and_nothing_else(two: Machi
         for address in (str(paths.GATEWAY), str(paths.METADATA), own):
             assert host_reaches(address, port)
             assert not two.reaches(address, port)
+
+
+@pytest.fixture
+def published() -> Iterator[tuple[str, int]]:
+    """Where a container that is no machine answers; the host publishes it at 5999 of all its addresses."""
+    name, inside = f"{PREFIX}container", "198.51.100.6"
+    table = f"inet {PREFIX.rstrip('-')}"
+    for command in (
+        f"ip netns add {name}",
+        f"ip link add container0 type veth peer name eth0 netns {name}",
+        "ip address add 198.51.100.5/30 dev container0",
+        "ip link set container0 up",
+        f"ip -n {name} address add {inside}/30 dev eth0",
+        f"ip -n {name} link set eth0 up",
+        f"ip -n {name} route add default via 198.51.100.5",
+        f"nft add table {table}",
+        f"nft add chain {table} publish {{ type nat hook prerouting priority dstnat; }}",
+        f"nft add rule {table} publish fib daddr type local tcp dport 5999 dnat ip to {inside}:80",
+    ):
+        subprocess.run(command.split(), check=True)
+    serve = ["ip", "netns", "exec", name, "python3", "-m", "http.server", "80"]
+    with subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        deadline = time.monotonic() + 10
+        while not host_reaches(inside, 80):
+            assert time.monotonic() < deadline
+        yield inside, 80
+        server.terminate()
+    subprocess.run(["nft", "delete", "table", *table.split()], check=True)
+    subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def test_machines_do_not_reach_what_the_host_publishes_for_its_containers(
+    two: Machine, published: tuple[str, int]
+) -> None:
+    assert two.reaches(*published)  # as they reach every address beyond the host
+    assert not two.reaches(str(paths.GATEWAY), 5999)
 
 
 def read_device(machine: Machine, major: int, minor: int) -> str:

@@ -29,7 +29,11 @@ def render(filters: Mapping[str, Sequence[Rule] | None], name_servers: Sequence[
     out_of = _verdicts("saddr", "out", outgoing)
     services = ", ".join(f"{address} . {port}" for address, port in SERVICES)
     servers = ", ".join(map(str, name_servers))
-    names = f"    ip daddr {{ {servers} }} meta l4proto {{ tcp, udp }} th dport 53 accept\n" if servers else ""
+    names = (
+        f"    ct original ip daddr {{ {servers} }} meta l4proto {{ tcp, udp }} ct original proto-dst 53 accept\n"
+        if servers
+        else ""
+    )
     return f"""\
 table inet {TABLE}
 delete table inet {TABLE}
@@ -47,6 +51,8 @@ table inet {TABLE} {{
   chain between {{
     type filter hook forward priority -10
     iifname != "{TABLE}*" ct state new oifname "{TABLE}*" drop
+    # What the host hands on to containers of its own is among its services.
+    iifname "{TABLE}*" ct status dnat jump services
     jump judge
   }}
   chain from_host {{

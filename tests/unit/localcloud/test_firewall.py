@@ -82,4 +82,6 @@ def test_machines_reach_of_the_host_what_is_declared_and_nothing_else() -> None:
 
 def test_a_host_that_is_a_name_server_stays_one() -> None:
     services = chain(firewall.render({}, [IPv4Address("192.0.2.53")]), "services")
-    assert services[-2] == "ip daddr { 192.0.2.53 } meta l4proto { tcp, udp } th dport 53 accept"
+    assert (
+        services[-2] == "ct original ip daddr { 192.0.2.53 } meta l4proto { tcp, udp } ct original proto-dst 53 accept"
+    )

@@ -1,0 +1,35 @@
+"""What the registry is told; that it takes nothing from machines is shown by tests/conformance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from localcloud import registry
+from localcloud.machine import podman, roots
+
+
+def test_machines_only_pull() -> None:
+    config = yaml.safe_load(registry.PULL_ONLY)
+    assert config["http"] == {"addr": "10.77.0.1:5000"}
+    assert config["storage"]["maintenance"] == {"readonly": {"enabled": True}}
+    assert "delete" not in config["storage"]
+
+
+def test_pushing_takes_a_socket() -> None:
+    assert yaml.safe_load(registry.PUSH)["http"]["net"] == "unix"
+
+
+@pytest.mark.parametrize(
+    ("runs", "config", "serves"),
+    [(True, registry.PULL_ONLY, True), (True, "version: 0.1\n", False), (False, registry.PULL_ONLY, False)],
+)
+def test_a_registry_of_another_configuration_is_started_anew(
+    runs: bool, config: str, serves: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.yml").write_text(config)
+    monkeypatch.setattr(roots, "directory", lambda _: tmp_path)
+    monkeypatch.setattr(podman, "alive", lambda _: runs)
+    assert registry.serves() is serves
