@@ -19,6 +19,10 @@ class Upstream(BaseHTTPRequestHandler):
                 parts.append({"choices": [], "usage": USAGE})
             events = [json.dumps({"id": "1", "object": "chat.completion.chunk", **part}) for part in parts]
             self.answer("text/event-stream", "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]))
+        elif self.path.endswith("/embeddings"):
+            vector = {"object": "embedding", "index": 0, "embedding": [0.6, 0.8]}
+            embedded = {"object": "list", "data": [vector], "usage": USAGE, "model": "stand-in"}
+            self.answer("application/json", json.dumps(embedded))
         else:
             message = {"role": "assistant", "content": "".join(WORDS)}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
