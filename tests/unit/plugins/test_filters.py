@@ -26,6 +26,14 @@ def test_slots() -> None:
     assert evaluate("'1' | parrotpark_slots('10.78.0.0/24', first=21)") == [{"name": "gpu-1", "address": "10.78.0.21"}]
 
 
+def test_a_wish_is_what_the_scheduler_takes_for_one() -> None:
+    assert evaluate("' awake  2 ' | parrotpark_wish(3)") == "awake 2"
+    with pytest.raises(AnsibleError, match="the wish 'Asleep' is none: write asleep, awake or awake N"):
+        evaluate("'Asleep' | parrotpark_wish(3)")
+    with pytest.raises(AnsibleError, match="the wish is for 4 hosts, but there are only 3 slots"):
+        evaluate("'awake 4' | parrotpark_wish(3)")
+
+
 def test_slot_peers() -> None:
     keys = {"gpu-1": {"wireguard_public_key": "p"}, "gpu-9": {"wireguard_public_key": "q"}}
     assert evaluate("1 | parrotpark_slots('10.78.0.0/24') | parrotpark_slot_peers(keys)", keys=keys) == [
