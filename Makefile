@@ -17,6 +17,8 @@ TEST_PACKAGES := chromium hcloud-cli libnss3-tools
 
 export UV_SYSTEM_CERTS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Named, as Ansible does not look for it in a folder that everybody may write to.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PLAYBOOK = ansible-playbook -i $(INVENTORY) $(if $(MODEL),-e parrotpark_generate_model='$(MODEL)')
 
 ##@ Use it
@@ -47,7 +49,7 @@ status: .venv/run ## Show machines and services
 	@ansible-playbook -i $(INVENTORY) playbooks/status.yml
 
 logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
-	@ansible -i $(INVENTORY) $(HOST) -m ansible.builtin.command -a 'journalctl --no-pager -n $(LINES) $(if $(UNIT),-u $(UNIT))'
+	@ansible-playbook -i $(INVENTORY) playbooks/logs.yml -e logs_hosts='$(HOST)' -e logs_unit='$(UNIT)' -e logs_lines='$(LINES)'
 
 ##@ Run it
 site: .venv/run ## Converge everything to the inventory [INVENTORY=inventories/production]
