@@ -113,25 +113,20 @@ lock: .venv/bin/uv ## Resolve the controller's requirements anew
 .PHONY: help doctor up stop start down status logs site plan wake sleep sweep test unit e2e conformance drills bench molecule lint lock packages test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
-define install
-	@missing=$$(for p in $(1); do dpkg-query -Wf '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-	  echo "Installing" $$missing; \
-	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $$missing >/dev/null; \
-	fi
-endef
-
 packages:
-	$(call install,$$(python3 src/localcloud/doctor.py --packages))
+	@python3 src/localcloud/doctor.py --install
 
 test-packages:
-	$(call install,$(TEST_PACKAGES))
+	@python3 src/localcloud/doctor.py --install $(TEST_PACKAGES)
 
 # Where pyenv has a new enough Python but its shim is inactive, uv skips it: name the real ones last.
+# A Python that works is kept: with another one, that a later uv may prefer, all that is installed would be missing.
 .venv/bin/uv: requirements/uv.txt
-	@python3 -m venv .venv/uv && .venv/uv/bin/pip install --quiet --require-hashes -r requirements/uv.txt
-	@PATH="$$PATH:$$(echo $$HOME/.pyenv/versions/3.1[2-9]*/bin | tr ' ' :)" \
-	  .venv/uv/bin/uv venv --quiet --allow-existing --python '>=3.12' .venv
+	@python3 -m venv --clear .venv/uv && .venv/uv/bin/pip install --quiet --require-hashes -r requirements/uv.txt
+	@.venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || { \
+	  find .venv -mindepth 1 -maxdepth 1 ! -name uv -exec rm -rf {} + && \
+	  PATH="$$PATH:$$(echo $$HOME/.pyenv/versions/3.1[2-9]*/bin | tr ' ' :)" \
+	  .venv/uv/bin/uv venv --quiet --allow-existing --python '>=3.12' .venv; }
 	@ln -sf ../uv/bin/uv .venv/bin/uv && touch .venv/bin/uv
 
 .venv/run: .venv/bin/uv requirements/run.txt pyproject.toml

@@ -13,7 +13,8 @@ RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+fai
 def schema(entry: Host) -> str:
     # pg_dump writes a new random \restrict key into every dump.
     dump = "pg_dump --schema-only {} | grep -v restrict"
-    return entry.check_output(f"su postgres -c '{dump.format('litellm')}; {dump.format('open_webui')}'")
+    text: str = entry.check_output(f"su postgres -c '{dump.format('litellm')}; {dump.format('open_webui')}'")
+    return text
 
 
 @pytest.mark.parametrize("arguments", [[], ["--check", "--diff"]], ids=["site", "plan"])
