@@ -4,7 +4,7 @@ SHELL := /bin/bash -eu -o pipefail
 MAKEFLAGS += --no-print-directory
 
 INVENTORY ?= inventories/local
-# A hub name (org/name[@revision]) or a folder; empty keeps what the inventory says.
+# A hub name (org/name@commit) or a folder; empty keeps what the inventory says.
 MODEL ?=
 HOST ?= entry:gpu
 UNIT ?=
@@ -28,7 +28,7 @@ help: ## List the targets
 doctor: ## Say whether this machine can run the local default, and what up will change
 	@python3 src/localcloud/doctor.py
 
-up: ## Bring up everything on this machine [MODEL=org/name or /folder]
+up: ## Bring up everything on this machine [MODEL=org/name@commit or /folder]
 	@start=$$(python3 src/localcloud/meter.py) && \
 	python3 src/localcloud/doctor.py && \
 	$(MAKE) packages .venv/run && \

@@ -57,7 +57,7 @@ def test_fingerprint_sees_templated_values(tmp_path: Path) -> None:
 
 def test_models() -> None:
     assert evaluate("'/models/SmolLM2' | parrotpark_model_name") == "smollm2"
-    assert evaluate("'a/b@c' | parrotpark_model_source") == {"hub": "a/b", "revision": "c"}
+    assert evaluate("('a/b@' ~ 'c' * 40) | parrotpark_model_source") == {"hub": "a/b", "revision": "c" * 40}
 
 
 @pytest.mark.parametrize(
