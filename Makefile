@@ -18,6 +18,8 @@ TEST_PACKAGES := chromium hcloud-cli libnss3-tools
 
 export UV_SYSTEM_CERTS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Named, as Ansible does not look for it in a folder that everybody may write to.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PLAYBOOK = ansible-playbook -i $(INVENTORY)
 
 ##@ Use it
@@ -48,7 +50,7 @@ status: .venv/run ## Show machines and services
 	@ansible-playbook -i $(INVENTORY) playbooks/status.yml
 
 logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
-	@ansible -i $(INVENTORY) $(HOST) -m ansible.builtin.command -a 'journalctl --no-pager -n $(LINES) $(if $(UNIT),-u $(UNIT))'
+	@ansible-playbook -i $(INVENTORY) playbooks/logs.yml -e logs_hosts='$(HOST)' -e logs_unit='$(UNIT)' -e logs_lines='$(LINES)'
 
 password: .venv/run ## Make a new password for an account of the chat [EMAIL=the administrator's]
 	@ansible-playbook -i $(INVENTORY) playbooks/password.yml $(if $(EMAIL),-e account='$(EMAIL)')
@@ -115,25 +117,20 @@ lock: .venv/bin/uv ## Resolve the controller's requirements anew
 .PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench molecule lint lock packages test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
-define install
-	@missing=$$(for p in $(1); do dpkg-query -Wf '$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-	  echo "Installing" $$missing; \
-	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $$missing >/dev/null; \
-	fi
-endef
-
 packages:
-	$(call install,$$(python3 src/localcloud/doctor.py --packages))
+	@python3 src/localcloud/doctor.py --install
 
 test-packages:
-	$(call install,$(TEST_PACKAGES))
+	@python3 src/localcloud/doctor.py --install $(TEST_PACKAGES)
 
 # Where pyenv has a new enough Python but its shim is inactive, uv skips it: name the real ones last.
+# A Python that works is kept: with another one, that a later uv may prefer, all that is installed would be missing.
 .venv/bin/uv: requirements/uv.txt
-	@python3 -m venv .venv/uv && .venv/uv/bin/pip install --quiet --require-hashes -r requirements/uv.txt
-	@PATH="$$PATH:$$(echo $$HOME/.pyenv/versions/3.1[2-9]*/bin | tr ' ' :)" \
-	  .venv/uv/bin/uv venv --quiet --allow-existing --python '>=3.12' .venv
+	@python3 -m venv --clear .venv/uv && .venv/uv/bin/pip install --quiet --require-hashes -r requirements/uv.txt
+	@.venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || { \
+	  find .venv -mindepth 1 -maxdepth 1 ! -name uv -exec rm -rf {} + && \
+	  PATH="$$PATH:$$(echo $$HOME/.pyenv/versions/3.1[2-9]*/bin | tr ' ' :)" \
+	  .venv/uv/bin/uv venv --quiet --allow-existing --python '>=3.12' .venv; }
 	@ln -sf ../uv/bin/uv .venv/bin/uv && touch .venv/bin/uv
 
 .venv/run: .venv/bin/uv requirements/run.txt pyproject.toml

@@ -13,7 +13,7 @@ class Upstream(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != "Bearer the-upstream-key-of-the-test":
             self.send_error(401)
         elif request.get("stream"):
-            parts = [{"choices": [{"index": 0, "delta": {"content": word}}]} for word in WORDS]
+            parts: list[dict[str, object]] = [{"choices": [{"index": 0, "delta": {"content": word}}]} for word in WORDS]
             parts.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             if request.get("stream_options", {}).get("include_usage"):
                 parts.append({"choices": [], "usage": USAGE})

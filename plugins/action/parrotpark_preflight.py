@@ -31,7 +31,8 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _, params = self.validate_argument_spec(ARGUMENTS)
         variables = task_vars or {}
-        schema = preflight.options_of(self._loader.load_from_file(params["schema"]))
+        specification = self._loader.load_from_file(params["schema"])
+        schema = preflight.options_of(specification)
         inventories = [Path(source) for source in variables["ansible_inventory_sources"] if Path(source).exists()]
         in_files = [setting for inventory in inventories for setting in self._settings(inventory)]
         extra = [Setting(name, "the extra variables") for name in load_extra_vars(self._loader)]
@@ -39,7 +40,7 @@ class ActionModule(ActionBase):
         problems = [
             *preflight.misplaced(in_files, self._role_options()),
             *preflight.unknown([*in_files, *extra], schema),
-            *self._judge_values(schema, variables, place),
+            *self._judge_values(schema, preflight.constraints_of(specification), variables, place),
         ]
         if problems:
             return {"failed": True, "msg": "\n".join(problems)}
@@ -60,7 +61,9 @@ class ActionModule(ActionBase):
             for option in preflight.options_of(self._loader.load_from_file(str(path)))
         }
 
-    def _judge_values(self, schema: Options, variables: Mapping[str, Any], place: str) -> list[str]:
+    def _judge_values(
+        self, schema: Options, constraints: Mapping[str, Any], variables: Mapping[str, Any], place: str
+    ) -> list[str]:
         given: dict[str, Any] = {}
         problems: list[str] = []
         for name in schema:
@@ -73,8 +76,11 @@ class ActionModule(ActionBase):
         judged = {name: dict(option) for name, option in schema.items() if name not in unworkable}
         problems += preflight.missing(given, judged, place)
         problems += preflight.mistyped_texts(given, judged)
+        problems += preflight.placeholders(given)
+        problems += preflight.unmatched(given, judged)
+        problems += preflight.missing_files(given, judged)
         optional = {name: {**option, "required": False} for name, option in judged.items()}
-        validation = ArgumentSpecValidator(optional).validate(given)
+        validation = ArgumentSpecValidator(optional, **constraints).validate(given)
         problems += [str(remove_values(message, validation._no_log_values)) for message in validation.error_messages]
         if not problems and "parrotpark_models" in given:  # the catalogue's own rules need entries of the right shape
             try:

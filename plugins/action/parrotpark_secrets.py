@@ -9,8 +9,8 @@ from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib
 from ansible.plugins.action import ActionBase
 
-from parrotpark.secrets import ssh_folder, store
-from parrotpark.secrets.catalogue import SecretsError, fill_gaps
+from parrotpark.secrets import SECRETS_FILE, ssh_folder, store
+from parrotpark.secrets.catalogue import SecretsError, fill_gaps, missing
 from parrotpark.slots import NAME
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -19,6 +19,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "entry_names": {"type": "list", "elements": "str", "default": ["entry"]},
     "bake_names": {"type": "list", "elements": "str", "default": []},
 }
+
+GIVE = "give the one it was made with in the file that parrotpark_vault_password_file names"
 
 
 class VaultCipher:
@@ -30,17 +32,14 @@ class VaultCipher:
 
     def encrypt(self, text: str) -> bytes:
         if not self._vault.secrets:
-            raise SecretsError(f"no vault password to encrypt {self._path} with: set vault_password_file")
+            raise SecretsError(f"no vault password to encrypt {self._path} with: {GIVE}")
         return bytes(self._vault.encrypt(text))
 
     def decrypt(self, content: bytes) -> str:
         try:
             return bytes(self._vault.decrypt(content)).decode()
         except AnsibleError as error:
-            raise SecretsError(
-                f"the vault password does not open {self._path}: give the one it was made with "
-                "(vault_password_file, or PARROTPARK_VAULT_PASSWORD_FILE)"
-            ) from error
+            raise SecretsError(f"no vault password that opens {self._path}: {GIVE}") from error
 
 
 class ActionModule(ActionBase):
@@ -54,7 +53,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _, params = self.validate_argument_spec(ARGUMENTS)
         state_dir = Path(params["state_dir"])
-        path = state_dir / "secrets.yml"
+        path = state_dir / SECRETS_FILE
         slot_names = [NAME.format(number) for number in range(1, params["slots"] + 1)]
         check = self._task.check_mode
         try:
@@ -78,6 +77,7 @@ class ActionModule(ActionBase):
             "changed": bool(filled.made or files),
             "made": list(filled.made),
             "files": files,
+            "planned": missing(existing, filled.values) if check else {},
             "diff": [{"header": str(path), "before": "", "after": "".join(f"{name}: made\n" for name in filled.made)}]
             + [{"header": str(state_dir / "ssh" / name), "before": "", "after": "written\n"} for name in files],
         }

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from ansible.errors import AnsibleParserError
+from ansible.context import CLIARGS
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import get_file_vault_secret
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.template import trust_as_template
 from ansible.utils.display import Display
+from ansible.utils.vars import load_extra_vars
+from ansible.vars.plugins import get_vars_from_inventory_sources
 
 from parrotpark.cloud import Server
 from parrotpark.cloud.errors import CloudError
-from parrotpark.inventory import CloudConfig, Host, hosts, list_servers
+from parrotpark.inventory import Host, Settings, hosts, list_servers
+from parrotpark.secrets import SECRETS_FILE, vault_password
+from parrotpark.secrets.catalogue import SecretsError
 
 DOCUMENTATION = r"""
 name: parrotpark
@@ -28,8 +34,13 @@ description:
   - Its address is C(ansible_host); everything else the cloud says is the dictionary C(parrotpark_server) with the keys
     C(id), C(name), C(status), C(provider), C(location), C(server_type), C(image), C(ipv4), C(ipv6), C(labels), C(role),
     C(slot) and C(state). O(compose), O(groups) and O(keyed_groups) may use them.
-  - A cloud that is not there yet, because its token file does not exist or nothing answers, has no hosts; one warning
-    says so, and the playbooks can create it. A cloud that refuses, for instance a wrong token, is an error.
+  - Which projects those are, and with which keys hosts are reached, is not written down a second time. It follows from
+    the inputs that create the servers, C(parrotpark_entry_endpoint), C(parrotpark_entry_token_file), the same two of
+    C(gpu), and C(parrotpark_state_dir), as the C(group_vars/all) beside the configuration and extra variables set them.
+  - A cloud that cannot be asked ends the command. With a warning instead, a run would find no hosts, skip everything
+    and end as if it had done its work.
+  - Unless Ansible was given a vault password, it also gives the one in C(parrotpark_vault_password_file) to Ansible.
+    Where neither it nor secrets are there yet, it makes one, but not in check mode.
 author: Parrotpark
 extends_documentation_fragment:
   - constructed
@@ -39,41 +50,11 @@ options:
     description: Marks the file as a configuration of this plugin. Its name must end with C(parrotpark.yml).
     required: true
     choices: [parrotpark]
-  clouds:
-    description: The projects to ask.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      provider:
-        description: Whose API it is.
-        type: str
-        required: true
-        choices: [hetzner]
-      endpoint:
-        description: URL of the API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
-        type: str
-      token_file:
-        description: File with the project's token.
-        type: path
-      token_env:
-        description: Environment variable with the project's token, instead of O(clouds[].token_file).
-        type: str
-  ssh_directory:
-    description: Folder with the deploy key C(id_ed25519) and with C(known_hosts). Hosts then get the variables to be
-      reached with them, GPU hosts through the entry server. A relative path starts at the configuration file.
-    # As a path Ansible would let it start at the current folder.
-    type: str
 """
 
 EXAMPLES = r"""
 # inventories/production/parrotpark.yml
 plugin: parrotpark
-clouds:
-  - provider: hetzner
-    token_file: ~/.config/parrotpark/entry.token
-  - provider: hetzner
-    token_env: HCLOUD_TOKEN_GPU
 cache: true
 cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/parrotpark
@@ -101,32 +82,49 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
+        # Ansible tells it to hosts only; before the first run there is none, but localhost reads the inputs, too.
+        inventory.set_variable("all", "inventory_dir", str(Path(path).absolute().parent))
         for group in GROUPS:
             inventory.add_group(group)
+        if CLIARGS.get("syntax"):
+            return  # It asks nobody, and works before there is a cloud.
         try:
-            servers = self._servers(path, use_cache=cache and self.get_option("cache"))
-            for host in hosts(servers, self._ssh_directory(path)):
+            settings = Settings.read(self._input(inventory, loader, path))
+            self._give_vault_password(loader, settings)
+            servers = self._servers(path, settings, use_cache=cache and self.get_option("cache"))
+            for host in hosts(servers, settings.state_dir / "ssh"):
                 self._add(inventory, host)
-        except CloudError as error:
-            raise AnsibleParserError(str(error)) from None
+        except (CloudError, SecretsError) as error:
+            # As an exception Ansible would try other plugins, and bury the one line among theirs.
+            Display().error(str(error), wrap_text=False)
+            sys.exit(1)
 
-    def _ssh_directory(self, path: str) -> Path | None:
-        given = self.get_option("ssh_directory")
-        return None if given is None else Path(path).absolute().parent / Path(given).expanduser()
+    def _input(self, inventory: InventoryData, loader: DataLoader, path: str) -> Callable[[str], object]:
+        """Give inputs as plays will see them."""
+        variables = get_vars_from_inventory_sources(loader, [path], [inventory.groups["all"]], "task")
+        known = inventory.groups["all"].get_vars()
+        self.templar.available_variables = {**known, **variables, **load_extra_vars(loader)}
+        return lambda name: self.templar.template(self.templar.available_variables.get(name))
 
-    def _servers(self, path: str, *, use_cache: bool) -> list[Server]:
+    def _give_vault_password(self, loader: DataLoader, settings: Settings) -> None:
+        file, secrets = settings.vault_password_file, loader._vault.secrets
+        if secrets:
+            return
+        if not (file.exists() or (settings.state_dir / SECRETS_FILE).exists() or CLIARGS.get("check")):
+            vault_password.make(file)
+        if file.exists():
+            secret = get_file_vault_secret(filename=str(file), loader=loader)
+            secret.load()
+            secrets.append(("default", secret))
+
+    def _servers(self, path: str, settings: Settings, *, use_cache: bool) -> list[Server]:
         key = self.get_cache_key(path)
         if use_cache and key in self._cache:
             return [Server(**values) for values in self._cache[key]]
-        configs = [CloudConfig.parse(values) for values in self.get_option("clouds")]
-        listing = list_servers(configs, os.environ)
-        if listing.absent:
-            Display().warning(
-                f"no hosts from a cloud that is not there yet: {'; '.join(dict.fromkeys(listing.absent))}"
-            )
-        elif self.get_option("cache"):
-            self._cache[key] = [asdict(server) for server in listing.servers]
-        return list(listing.servers)
+        servers = list_servers(settings.projects)
+        if self.get_option("cache"):
+            self._cache[key] = [asdict(server) for server in servers]
+        return list(servers)
 
     def _add(self, inventory: InventoryData, host: Host) -> None:
         inventory.add_host(host.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -32,7 +32,8 @@ extends_documentation_fragment: [parrotpark_cloud, parrotpark_cloud.offers]
 attributes:
   check_mode:
     support: full
-    description: Also checks that the cloud has what is named.
+    description: Also checks that the cloud has what is named, but for SSH keys and firewalls, which a run that is only
+      checked has not made either.
   diff_mode:
     support: full
   idempotent:
@@ -138,7 +139,8 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     cloud = cloud_of(params)
     wanted = _wanted(params)
     plan = bake_server.decide(bake_server.find(cloud, wanted.name), wanted, int(time.time()))
-    bake_server.check(cloud, plan, wanted)
+    # A run that is only checked has not made the key and the firewall either.
+    bake_server.check(cloud, plan, replace(wanted, ssh_keys=(), firewalls=()) if check else wanted)
     server = None if check else bake_server.carry_out(cloud, plan, wanted)
     return {
         "changed": True,

@@ -64,4 +64,9 @@ files:
   elements: str
   returned: success
   sample: [known_hosts]
+planned:
+  description: In check mode, values for the variables that are missing, by name, and for keys of dictionaries that are
+    missing there. A run would make others. Otherwise it is empty.
+  type: dict
+  returned: success
 """

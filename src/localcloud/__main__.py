@@ -87,7 +87,11 @@ def stop() -> None:
 
 
 def down(*, confirmed: bool) -> None:
-    """Delete the local cloud with all its machines and data."""
+    """Delete the local cloud with all its machines and data.
+
+    Raises:
+        BackendError: the user does not agree, and all stays.
+    """
     if not STATE.exists():
         say("there is no local cloud on this machine")
         return
@@ -95,8 +99,7 @@ def down(*, confirmed: bool) -> None:
     for line in belongings():
         say(f"  {line}")
     if not confirmed and not _agrees("Delete all of it? [y/N] "):
-        say("nothing was deleted")
-        return
+        raise BackendError("nothing was deleted")
     teardown.remove()
     COMMAND_LOCK.unlink()
     say("deleted; this machine is as it was before, but for the packages that were installed")

@@ -10,10 +10,12 @@ import fcntl
 import importlib.util
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ STATE = Path("/var/lib/parrotpark/localcloud")
 API_PORT, CHAT_PORT = 8770, 8443
 NETWORK = "10.77.0"  # its first three bytes
 MEMORY_GIB, DISK_GIB = 16, 30
+APT_SECONDS, APT_PAUSE = 600, 5
+APT_LOCKED = re.compile(r"Could not get lock|Unable to lock|Unable to acquire the dpkg frontend lock")
 
 # What has to be there, and the package of Debian and Ubuntu that brings it.
 NEEDED = {
@@ -74,6 +78,37 @@ def missing_packages() -> list[str]:
         needed["runc"] = "runc"  # crun refuses that tree
     packages = [package for what, package in needed.items() if not _is_there(what)]
     return packages if importlib.util.find_spec("ensurepip") else [*packages, "python3-venv"]
+
+
+def install(packages: Sequence[str]) -> int:
+    """Install those that dpkg does not know as installed; with nothing missing, ask nothing of the network."""
+    known = _output("dpkg-query", "-Wf", "${db:Status-Abbrev} ${Package}\n").splitlines()
+    missing = [package for package in packages if f"ii  {package}" not in known]
+    if not missing:
+        return 0
+    print("Installing", *missing, flush=True)
+    for arguments in (["update"], ["install", "--no-install-recommends", *missing]):
+        done = apt_get(*arguments)
+        if done.returncode != 0:
+            print(done.stderr, end="", file=sys.stderr)
+            return done.returncode
+    return 0
+
+
+def apt_get(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run apt-get, and wait while another package manager is at work: a timer starts one each day.
+
+    apt itself waits for dpkg's lock only, and not for the one of its lists.
+    """
+    command = ["apt-get", "-qq", "-o", "APT::Update::Error-Mode=any", *arguments]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    deadline = time.monotonic() + APT_SECONDS
+    while True:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode == 0 or not APT_LOCKED.search(done.stderr) or time.monotonic() > deadline:
+            return done
+        print("another package manager is at work: waiting for it", file=sys.stderr, flush=True)
+        time.sleep(APT_PAUSE)
 
 
 def unified_cgroups() -> bool:
@@ -185,19 +220,21 @@ def check_filters() -> Iterator[Finding]:
 
 def check_indexes() -> Iterator[Finding]:
     """Packages can be had, asked for as apt and pip ask."""
-    asked = {}
     if shutil.which("apt-get") and os.geteuid() == 0:
-        asked["apt"] = ["apt-get", "-qq", "-o", "APT::Update::Error-Mode=any", "update"]
+        yield _reached("apt", apt_get("update"))
     if importlib.util.find_spec("pip"):
-        asked["pip"] = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "index", "versions", "uv"]
-    for client, command in asked.items():
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        if done.returncode == 0:
-            yield ok(f"{client} reaches its package index")
-        else:
-            said = (done.stderr.strip() or "no answer").splitlines()[-1]
-            fix = f"mend network, proxy or CA settings until this works: {' '.join(command)}"
-            yield Finding("error", f"{client} does not reach its package index: {said}", fix)
+        ask = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "index", "versions", "uv"]
+        yield _reached("pip", subprocess.run(ask, capture_output=True, text=True, check=False, timeout=120))
+
+
+def _reached(client: str, done: subprocess.CompletedProcess[str]) -> Finding:
+    if done.returncode == 0:
+        return ok(f"{client} reaches its package index")
+    said = (done.stderr.strip() or "no answer").splitlines()[-1]
+    if APT_LOCKED.search(done.stderr):
+        return Finding("error", f"another package manager does not end: {said}", "end it, then run this again")
+    fix = f"mend network, proxy or CA settings until this works: {' '.join(done.args)}"
+    return Finding("error", f"{client} does not reach its package index: {said}", fix)
 
 
 def check_names() -> Iterator[Finding]:
@@ -237,11 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the findings. Returns 1 if the local cloud cannot work here."""
     parser = argparse.ArgumentParser(prog="doctor", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print findings as JSON")
-    parser.add_argument("--packages", action="store_true", help="only name the packages to install")
+    parser.add_argument("--install", nargs="*", metavar="PACKAGE", help="only install what is missing, and these")
     options = parser.parse_args(arguments)
-    if options.packages:
-        print(*missing_packages())
-        return 0
+    if options.install is not None:
+        return install([*missing_packages(), *options.install])
     findings = [finding for check in CHECKS for finding in check()]
     if options.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from parrotpark.lease import FINGERPRINT_LENGTH, PART
 
 PART_LENGTH = 12
 
-# They lie beside what shapes a host, but do not reach it.
-_NOT_SHAPING = frozenset({"__pycache__", "molecule", "README.md"})
+# They lie beside what shapes a host, but do not reach it; `meta` is what a role says of itself.
+_NOT_SHAPING = frozenset({"__pycache__", "meta", "molecule", "README.md"})
 _QUICKLY_READ = 64 * 2**20  # bytes; larger weights are known by size and time, as reading them takes minutes
 
 
@@ -49,7 +51,7 @@ def fingerprint(root: Path, paths: Iterable[str], values: Mapping[str, object]) 
         start = root / path
         for file in _files(start):
             executable = bool(file.stat().st_mode & 0o100)
-            lines[start.stem].add(f"{file.relative_to(start.parent).as_posix()}\0{executable}\0{_content(file)}")
+            lines[start.stem].add(f"{file.relative_to(start.parent).as_posix()}\0{executable}\0{_shape(file)}")
     for name, value in values.items():
         lines[name].add(_json(value))
         for folder in _folders(value):
@@ -86,6 +88,16 @@ def _folders(value: object) -> Iterator[Path]:
 def _weights(file: Path) -> str:
     facts = file.stat()
     return _content(file) if facts.st_size <= _QUICKLY_READ else f"{facts.st_size} {facts.st_mtime_ns}"
+
+
+def _shape(file: Path) -> str:
+    """Hash what a file says to a machine. In YAML a comment says nothing to it, and in defaults it is documentation."""
+    if file.suffix not in (".yml", ".yaml"):
+        return _content(file)
+    try:
+        return _digest(yaml.serialize_all(yaml.compose_all(file.read_text(encoding="utf-8"), yaml.SafeLoader)))
+    except (yaml.YAMLError, UnicodeError):
+        return _content(file)
 
 
 def _content(file: Path) -> str:

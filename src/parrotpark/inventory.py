@@ -3,52 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from parrotpark import lease as label
-from parrotpark.cloud import PROVIDERS, Server, connect
-from parrotpark.cloud.credentials import TokenFileMissing, read_credential
-from parrotpark.cloud.errors import InvalidRequest, Unreachable
+from parrotpark.cloud import Server, connect
+from parrotpark.cloud.credentials import read_credential
+from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.ssh import connection
 
+ROLES = ("entry", "gpu")
+
 
 @dataclass(frozen=True, slots=True)
-class CloudConfig:
+class Project:
     """One project to ask."""
 
-    provider: str
-    endpoint: str | None = None
-    token_file: str | None = None
-    token_env: str | None = None
-
-    @classmethod
-    def parse(cls, values: object) -> CloudConfig:
-        """Read one item of the configuration's `clouds`.
-
-        Raises:
-            InvalidRequest: a key is unknown or missing, or a value is no text.
-        """
-        if not isinstance(values, Mapping):
-            raise InvalidRequest("an item of clouds is not a mapping: write provider, endpoint and token_file")
-        unknown = sorted(values.keys() - cls.__dataclass_fields__.keys())
-        if unknown:
-            raise InvalidRequest(f"{unknown[0]!r} in clouds is unknown; known: {', '.join(cls.__dataclass_fields__)}")
-        wrong = [key for key, value in values.items() if not isinstance(value, str | None)]
-        if wrong:
-            raise InvalidRequest(f"{wrong[0]!r} in clouds must be a text")
-        if values.get("provider") not in PROVIDERS:
-            raise InvalidRequest(f"provider in clouds must be one of {', '.join(PROVIDERS)}")
-        return cls(**values)
+    endpoint: str
+    token_file: str
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """What the clouds listed, and why some could not be asked: they are not there yet."""
+class Settings:
+    """What an inventory says of where its hosts are and how they are reached."""
 
-    servers: tuple[Server, ...]
-    absent: tuple[str, ...]
+    projects: tuple[Project, ...]
+    state_dir: Path
+    vault_password_file: Path
+
+    @classmethod
+    def read(cls, value: Callable[[str], object]) -> Settings:
+        """Read the inputs that also create the servers; `value` gives one by its name.
+
+        Raises:
+            InvalidRequest: an input is missing or no text.
+        """
+
+        def text(name: str) -> str:
+            found = value(name)
+            if not isinstance(found, str) or not found:
+                raise InvalidRequest(f"{name} is missing from the inventory, or no text: docs/inputs.md explains it")
+            return found
+
+        return cls(
+            projects=tuple(
+                Project(text(f"parrotpark_{role}_endpoint"), text(f"parrotpark_{role}_token_file")) for role in ROLES
+            ),
+            state_dir=Path(text("parrotpark_state_dir")).expanduser(),
+            vault_password_file=Path(text("parrotpark_vault_password_file")).expanduser(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +64,17 @@ class Host:
     variables: Mapping[str, object]
 
 
-def list_servers(configs: Sequence[CloudConfig], environ: Mapping[str, str]) -> Listing:
-    """Ask every cloud for our servers: one call each, and one more for every further 50 servers.
+def list_servers(projects: Sequence[Project]) -> tuple[Server, ...]:
+    """Ask every project for our servers: one call each, and one more for every further 50 servers.
 
     Raises:
-        CloudError: a cloud is there but refuses.
+        CloudError: a cloud is not there or refuses, so nobody knows which hosts there are.
     """
     servers: list[Server] = []
-    absent: list[str] = []
-    for config in configs:
-        try:
-            credential = read_credential(config.token_file, config.token_env, environ)
-            servers += connect(config.provider, credential, config.endpoint).servers({label.ROLE: None})
-        except (TokenFileMissing, Unreachable) as error:
-            absent.append(str(error))
-    return Listing(tuple(servers), tuple(absent))
+    for project in projects:
+        credential = read_credential(project.token_file, None, {})
+        servers += connect("hetzner", credential, project.endpoint).servers({label.ROLE: None})
+    return tuple(servers)
 
 
 def hosts(servers: Sequence[Server], ssh_directory: PurePath | None = None) -> tuple[Host, ...]:

@@ -1,7 +1,8 @@
-"""Judges what people wrote into an inventory before anything is touched: names in the wrong place, unknown names."""
+"""Judges what people wrote into an inventory before anything is touched: names, forms, and files that must be there."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,6 +10,7 @@ from pathlib import Path
 
 PREFIX = "parrotpark_"
 WIRING = "playbooks/group_vars/all/wiring.yml"
+_EXAMPLE = re.compile(r"(?:https?://)?(?:.+[@.])?example\.(?:com|net|org)(?:[:/].*)?")
 _VARIABLE_FOLDERS = ("group_vars", "host_vars")
 _VARIABLE_SUFFIXES = frozenset({"", ".yml", ".yaml", ".json"})
 
@@ -41,6 +43,12 @@ def options_of(specification: object) -> Options:
     for entry_point in entry_points.values():
         options.update(entry_point.get("options") or {})
     return options
+
+
+def constraints_of(specification: object) -> dict[str, object]:
+    """Return what the file says of options together, such as `required_if`."""
+    main = specification.get("argument_specs", {}).get("main", {}) if isinstance(specification, Mapping) else {}
+    return {name: value for name, value in main.items() if name.startswith("required_")}
 
 
 def misplaced(settings: Iterable[Setting], owners: Mapping[str, str]) -> list[str]:
@@ -82,6 +90,59 @@ def mistyped_texts(given: Mapping[str, object], schema: Options) -> list[str]:
         for name, option in schema.items()
         if option.get("type", "str") in ("str", "path") and isinstance(given.get(name), bool | dict | list)
     ]
+
+
+def placeholders(given: Mapping[str, object]) -> list[str]:
+    """Refuse names and addresses of the domains that are kept for examples: nobody has edited them."""
+    return [
+        f"{name} is still the example {text!r}: give your own"
+        for name, value in given.items()
+        for text in _texts(value)
+        if _EXAMPLE.fullmatch(text)
+    ]
+
+
+def unmatched(given: Mapping[str, object], schema: Options) -> list[str]:
+    """Refuse texts that do not have the form that the schema's `pattern` asks for."""
+    return [
+        f"{name} is {given[name]!r}: {description(option)}"
+        for name, option in schema.items()
+        if "pattern" in option and name in given and not re.fullmatch(str(option["pattern"]), str(given[name]))
+    ]
+
+
+def missing_files(given: Mapping[str, object], schema: Options) -> list[str]:
+    """Refuse files and folders of the control machine that are not there, where the schema says that they `must_exist`.
+
+    Of a text that may be something else, too, only an absolute path counts.
+    """
+    problems = []
+    for name, option in schema.items():
+        value = given.get(name)
+        nested = option.get("options")
+        if isinstance(nested, Mapping):
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, Mapping):
+                    problems += [f"{name}: {problem}" for problem in missing_files(item, nested)]
+        elif option.get("must_exist") is True:
+            paths = [text for text in _texts(value) if option.get("type") != "str" or text.startswith("/")]
+            problems += [
+                f"{name} names {path}, which does not exist: {description(option)}"
+                for path in paths
+                if not Path(path).expanduser().exists()
+            ]
+    return problems
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
 
 
 def _kind(value: object) -> str:

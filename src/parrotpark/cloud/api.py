@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Protocol
 
 RUNNING = "running"
@@ -20,15 +19,6 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.server_type} in {self.location}"
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A place together with who sells it and for how much."""
-
-    provider: str
-    place: Place
-    price_per_hour: Decimal  # EUR, net
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +79,7 @@ class Cloud(Protocol):
 
     @property
     def provider(self) -> str:
-        """The provider's name, as in an offer."""
-
-    def offers(self) -> Sequence[Offer]:
-        """List what can be bought now."""
+        """The provider's name."""
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         """List the servers that carry all these labels; None stands for any value."""

@@ -17,23 +17,21 @@ class Credential:
     source: str
 
 
-class TokenFileMissing(AuthFailed):
-    """The token file is not there: a local cloud that has not been started has none."""
-
-
 def read_credential(token_file: str | None, token_env: str | None, environ: Mapping[str, str]) -> Credential:
     """Read a token from a file or from an environment variable.
 
     Raises:
-        TokenFileMissing: the file does not exist.
-        AuthFailed: the place is not named, not readable or empty.
+        AuthFailed: the place is not named, not there, not readable or empty.
     """
     if token_file is not None:
         source = f"the token in {token_file}"
         try:
             token = Path(token_file).expanduser().read_text(encoding="ascii").strip()
         except FileNotFoundError:
-            raise TokenFileMissing(f"the token file {token_file} does not exist") from None
+            raise AuthFailed(
+                f"the token file {token_file} does not exist: put the API token of the project there, "
+                "or start the local cloud, which makes its own"
+            ) from None
         except (OSError, UnicodeError) as error:
             raise AuthFailed(f"the token file {token_file} cannot be read: {error}") from error
     elif token_env is not None:

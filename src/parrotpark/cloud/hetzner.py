@@ -19,13 +19,13 @@ from hcloud.servers import BoundServer
 from hcloud.ssh_keys import SSHKey
 from hcloud.volumes import BoundVolume, Volume
 
-from parrotpark.cloud.api import RUNNING, Image, Leftover, Offer, Place, Server, ServerSpec
+from parrotpark.cloud.api import RUNNING, Image, Leftover, Server, ServerSpec
 from parrotpark.cloud.credentials import Credential
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
 from parrotpark.cloud.hetzner_errors import ErrorTranslator
 from parrotpark.cloud.hetzner_images import Snapshots
 from parrotpark.cloud.hetzner_patience import Patience
-from parrotpark.cloud.hetzner_views import available_locations, epoch, prices, selector, server_of
+from parrotpark.cloud.hetzner_views import epoch, selector, server_of, sold_in
 
 ENDPOINT = "https://api.hetzner.cloud/v1"
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer
@@ -59,16 +59,6 @@ class HetznerCloud:
         )
         self._snapshots = Snapshots(self._client, self._patiently)
 
-    def offers(self) -> Sequence[Offer]:
-        with self._typed_errors():
-            types = self._client.server_types.get_all()
-        return tuple(
-            Offer(self.provider, Place(location, str(kind.name)), price)
-            for kind in types
-            for location, price in prices(kind).items()
-            if location in available_locations(kind)
-        )
-
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         with self._typed_errors():
             found = self._client.servers.get_all(label_selector=selector(labels))
@@ -81,8 +71,8 @@ class HetznerCloud:
             for spec in specs:
                 place = spec.place
                 _refuse_unknown("server type", [place.server_type], types)
-                sold_in = prices(types[place.server_type])
-                _refuse_unknown(f"location of server type {place.server_type}", [place.location], sold_in)
+                places = sold_in(types[place.server_type])
+                _refuse_unknown(f"location of server type {place.server_type}", [place.location], places)
             images = [image.name or str(image.id) for image in client.images.get_all()]
             _refuse_unknown("image", [spec.image for spec in specs], images)
             if keys := {name for spec in specs for name in spec.ssh_keys}:

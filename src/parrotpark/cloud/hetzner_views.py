@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 
 from hcloud.server_types import BoundServerType
 from hcloud.servers import BoundServer
@@ -40,11 +39,6 @@ def selector(labels: Mapping[str, str | None]) -> str | None:
     return ",".join(key if value is None else f"{key}={value}" for key, value in labels.items()) or None
 
 
-def prices(kind: BoundServerType) -> dict[str, Decimal]:
-    """Return the hourly net prices in EUR, by location."""
-    return {price["location"]: Decimal(price["price_hourly"]["net"]) for price in kind.prices or ()}
-
-
-def available_locations(kind: BoundServerType) -> frozenset[str]:
-    """Return where the type can be had now."""
-    return frozenset(str(place.location.name) for place in kind.locations or () if place.available is not False)
+def sold_in(kind: BoundServerType) -> frozenset[str]:
+    """Return the locations where the type has a price."""
+    return frozenset(str(price["location"]) for price in kind.prices or ())

@@ -116,6 +116,18 @@ def fill_gaps(existing: Mapping[str, object], slot_names: Sequence[str]) -> Fill
     return Filled(values, tuple(made))
 
 
+def missing(existing: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
+    """Return what `values` have beyond the existing ones, to be combined with these."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        had = existing.get(name)
+        if isinstance(value, Mapping) and isinstance(had, Mapping):
+            found |= {name: deeper} if (deeper := missing(had, value)) else {}
+        elif had != value:
+            found[name] = value
+    return found
+
+
 def _complete(secrets: Sequence[Secret], known: Mapping[str, str]) -> dict[str, str]:
     return {name: value for secret in secrets for name, value in secret.complete(known).items()}
 

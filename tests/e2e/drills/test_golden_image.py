@@ -14,7 +14,6 @@ from localcloud import paths
 from localcloud.model import snapshot_name
 from localcloud.testing_machines import client
 
-ROOT = Path(__file__).parents[3]
 SECRETS = paths.INVENTORY_STATE / "secrets.yml"
 
 
@@ -39,7 +38,8 @@ def texts(values: Any) -> Iterator[str]:
 
 
 def test_it_holds_no_secret(files: Path, tmp_path: Path) -> None:
-    view = ["ansible-vault", "view", "--vault-password-file", f"{ROOT}/inventories/vault-password", str(SECRETS)]
+    password = paths.INVENTORY_STATE / "vault-password"
+    view = ["ansible-vault", "view", "--vault-password-file", str(password), str(SECRETS)]
     vault = yaml.safe_load(subprocess.run(view, check=True, capture_output=True, text=True).stdout)
     canaries = [*texts(vault), *((paths.TOKENS / name).read_text().strip() for name in ("entry", "gpu"))]
     assert len(canaries) > 15

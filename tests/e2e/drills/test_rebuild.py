@@ -70,7 +70,10 @@ def lost(browse_as_admin: httpx2.Client) -> list[str]:
 
 
 def files(entry: Host) -> str:
-    return entry.check_output("find /etc /opt /usr/local /srv -xdev -type f -printf '%p %s %T@\\n' | sort; dpkg -l")
+    text: str = entry.check_output(
+        "find /etc /opt /usr/local /srv -xdev -type f -printf '%p %s %T@\\n' | sort; dpkg -l"
+    )
+    return text
 
 
 def test_a_plan_names_what_the_run_does(lost: list[str], entry: Host, browse_as_admin: httpx2.Client) -> None:

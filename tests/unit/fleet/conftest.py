@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import settings
 
-from parrotpark.cloud import OFF, RUNNING, Cloud, Image, Leftover, Offer, Place, Server, ServerSpec
+from parrotpark.cloud import OFF, RUNNING, Cloud, Image, Leftover, Place, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
 from parrotpark.fleet.config import Fleet, load
 from parrotpark.fleet.drain import Gate
@@ -182,9 +182,6 @@ class SimulatedCloud:
                 return answer[1:]  # type: ignore[return-value]  # a tuple is all that lists return
             raise InvalidRequest(f"{name}: the answer is nonsense")
         return answer
-
-    def offers(self) -> Sequence[Offer]:
-        return ()
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         return self._call("list servers", lambda: _carrying(self.project.servers, labels))

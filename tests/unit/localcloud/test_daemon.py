@@ -89,7 +89,7 @@ def test_down_names_what_it_deletes_and_asks(
     monkeypatch.setattr(teardown, "remove", lambda: removed.append(True))
     monkeypatch.setattr(command_line, "belongings", lambda: ["server entry (entry)"])
     monkeypatch.setattr("builtins.input", lambda _: answer)
-    assert command_line.main(["down"]) == 0
+    assert command_line.main(["down"]) == (0 if deleted else 1)
     assert "server entry (entry)" in capsys.readouterr().out
     assert bool(removed) is deleted
 
@@ -98,7 +98,7 @@ def test_down_deletes_nothing_where_nobody_answers(state: Path, monkeypatch: pyt
     (state / "state").mkdir()
     monkeypatch.setattr(command_line, "belongings", list)
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    assert command_line.main(["down"]) == 0
+    assert command_line.main(["down"]) == 1
     assert (state / "state").exists()
 
 

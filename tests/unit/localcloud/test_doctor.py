@@ -91,3 +91,49 @@ def test_only_an_error_fails(
     monkeypatch.setattr(doctor, "CHECKS", (lambda: iter([doctor.Finding(level, "text", "fix")]),))
     assert doctor.main(["--json"]) == status
     assert json.loads(capsys.readouterr().out) == [{"level": level, "text": "text", "fix": "fix"}]
+
+
+@pytest.fixture
+def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An apt-get that is locked as often as the file `locked` has lines, and dpkg-query, both as scripts."""
+    (tmp_path / "apt-get").write_text(
+        f"""#!/bin/sh
+cd {tmp_path}
+echo "$*" >>calls
+if [ -s locked ]; then
+  sed -i 1d locked
+  echo 'E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)' >&2
+  exit 100
+fi
+"""
+    )
+    (tmp_path / "dpkg-query").write_text("#!/bin/sh\nprintf 'ii  git\\nrc  npm\\n'\n")
+    for name in ("apt-get", "dpkg-query"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(doctor, "APT_PAUSE", 0)
+    return tmp_path
+
+
+def test_apts_lock_is_waited_for(apt: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (apt / "locked").write_text("1\n2\n")
+    assert doctor.install(["git", "npm"]) == 0
+    assert [call.split()[3] for call in (apt / "calls").read_text().splitlines()] == ["update"] * 3 + ["install"]
+    assert "npm" in (apt / "calls").read_text()
+    assert "git" not in (apt / "calls").read_text()
+    assert "another package manager is at work: waiting for it" in capsys.readouterr().err
+
+
+def test_with_nothing_missing_apt_is_not_asked(apt: Path) -> None:
+    assert doctor.install(["git"]) == 0
+    assert not (apt / "calls").exists()
+
+
+def test_a_lock_that_stays_is_not_blamed_on_the_network(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (apt / "locked").write_text("1\n" * 99)
+    monkeypatch.setattr(doctor, "APT_SECONDS", 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)  # no pip
+    (finding,) = doctor.check_indexes()
+    assert (finding.level, finding.fix) == ("error", "end it, then run this again")
+    assert finding.text.startswith("another package manager does not end: E: Could not get lock")

@@ -6,7 +6,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from hypothesis import settings
 from urllib3.exceptions import ProtocolError
 
 from localcloud.testing import TOKENS, Served, serving
-from parrotpark.cloud import OFF, RUNNING, Cloud, Credential, Image, Leftover, Offer, Place, Server, ServerSpec
+from parrotpark.cloud import OFF, RUNNING, Cloud, Credential, Image, Leftover, Place, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest
 from parrotpark.cloud.hetzner import HetznerCloud
 
@@ -41,9 +40,6 @@ class FakeCloud:
         self.refusals: dict[Place, CloudError] = {}
         self.places = {HERE, THERE}
         self._ids = map(str, itertools.count(1))
-
-    def offers(self) -> Sequence[Offer]:
-        return [Offer(self.provider, place, Decimal("0.75")) for place in self.places]
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         return [server for server in self.running.values() if _carries(server, labels)]

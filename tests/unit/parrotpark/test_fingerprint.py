@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from parrotpark import fingerprint as module
 from parrotpark.fingerprint import Fingerprint, FingerprintError, changed_parts, fingerprint
@@ -42,7 +43,7 @@ def test_it_fits_on_labels_and_is_always_the_same(root: Path) -> None:
 
 def test_content_names_and_permissions_count(root: Path) -> None:
     seen = {of(root).whole}
-    (root / "roles/vllm/tasks/main.yml").write_text("--- # other\n")
+    (root / "roles/vllm/tasks/main.yml").write_text("- name: other\n")
     seen.add(of(root).whole)
     (root / "roles/vllm/tasks/main.yml").rename(root / "roles/vllm/tasks/install.yml")
     seen.add(of(root).whole)
@@ -112,11 +113,40 @@ def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
 def test_the_place_of_the_checkout_and_documentation_do_not_count(root: Path) -> None:
     before = of(root)
     (root / "roles/vllm/README.md").write_text("more about\n")
+    (root / "roles/vllm/meta").mkdir()
+    (root / "roles/vllm/meta/argument_specs.yml").write_text("argument_specs: {}\n")
+    (root / "roles/vllm/tasks/main.yml").write_text("# What the spec says of it.\n---\n")
     (root / "roles/vllm/__pycache__").mkdir()
     (root / "roles/vllm/__pycache__/x.pyc").write_bytes(b"x")
     moved = root.parent / "moved"
     root.rename(moved)
     assert of(moved) == before
+
+
+def test_a_comment_counts_where_it_is_no_yaml(root: Path) -> None:
+    before = of(root)
+    (root / "join.py").write_text("# other\npass\n")
+    assert of(root) != before
+
+
+@pytest.mark.parametrize(
+    "text", ["a: !vault |\n  x\n", "a: '{{ b }}'\n", "- !unsafe x\n", "{{ no yaml }}: [\n", "a: 1\n"]
+)
+def test_whatever_stands_in_a_yaml_file_counts(root: Path, text: str) -> None:
+    seen = {of(root).whole}
+    (root / "roles/vllm/tasks/main.yml").write_text(text)
+    seen.add(of(root).whole)
+    (root / "roles/vllm/tasks/main.yml").write_text(text.replace("a", "c").replace("x", "y").replace("no", "any"))
+    seen.add(of(root).whole)
+    assert len(seen) == 3
+
+
+def test_roles_that_shape_a_host_take_no_other_role_with_them() -> None:
+    """What `meta` says does not count; a dependency would shape the host."""
+    roles = Path(__file__).parents[3] / "roles"
+    assert [
+        path for path in roles.glob("*/meta/main.yml") if yaml.safe_load(path.read_text()).get("dependencies")
+    ] == []
 
 
 def test_what_is_not_there_is_named(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Servers become hosts; clouds that are not there yet are told from clouds that refuse."""
+"""Servers become hosts; which clouds to ask follows from the inputs, and every one must answer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from localcloud.testing import Served
 from parrotpark.cloud import Credential, Place, Server, ServerSpec, connect
 from parrotpark.cloud.credentials import read_credential
-from parrotpark.cloud.errors import AuthFailed, InvalidRequest
-from parrotpark.inventory import CloudConfig, hosts, list_servers
+from parrotpark.cloud.errors import AuthFailed, CloudError, InvalidRequest
+from parrotpark.inventory import Project, Settings, hosts, list_servers
 from parrotpark.lease import Lease, State
 
 LEASE = Lease("gpu", "gpu-1", State.SERVING, "me", "abc", 1_800_000_000)
@@ -51,43 +51,60 @@ def test_two_servers_of_one_name_are_refused() -> None:
         hosts([SERVER, replace(SERVER, id="8")])
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ("hetzner", "is not a mapping"),
-        ({"provider": "hetzner", "token": "x"}, "'token' in clouds is unknown; known: provider, endpoint, token_file"),
-        ({"provider": "acme"}, "provider in clouds must be one of hetzner"),
-        ({}, "provider in clouds must be one of hetzner"),
-        ({"provider": "hetzner", "endpoint": 8770}, "'endpoint' in clouds must be a text"),
-    ],
-)
-def test_a_wrong_cloud_is_refused(values: object, message: str) -> None:
-    with pytest.raises(InvalidRequest, match=message):
-        CloudConfig.parse(values)
+INPUTS = {
+    "parrotpark_entry_endpoint": "https://entry.example/v1",
+    "parrotpark_entry_token_file": "~/entry.token",
+    "parrotpark_gpu_endpoint": "https://gpu.example/v1",
+    "parrotpark_gpu_token_file": "/gpu.token",
+    "parrotpark_state_dir": "~/state",
+    "parrotpark_vault_password_file": "~/vault-password",
+}
 
 
-def test_all_clouds_are_listed(local_cloud: Served, credential: Credential, tmp_path: Path) -> None:
+def test_the_settings_are_the_inputs() -> None:
+    assert Settings.read(INPUTS.get) == Settings(
+        projects=(
+            Project("https://entry.example/v1", "~/entry.token"),
+            Project("https://gpu.example/v1", "/gpu.token"),
+        ),
+        state_dir=Path.home() / "state",
+        vault_password_file=Path.home() / "vault-password",
+    )
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("value", [None, "", 8770])
+def test_an_input_that_is_missing_is_named(name: str, value: object) -> None:
+    with pytest.raises(InvalidRequest, match=f"{name} is missing from the inventory, or no text: docs/inputs.md"):
+        Settings.read((INPUTS | {name: value}).get)
+
+
+def test_all_projects_are_listed(local_cloud: Served, credential: Credential, tmp_path: Path) -> None:
     cloud = connect("hetzner", credential, local_cloud.endpoint)
     cloud.create(ServerSpec("gpu-1", Place("fsn1", "ccx33"), "debian-13", LEASE.labels()))
     cloud.create(ServerSpec("stranger", Place("fsn1", "ccx33"), "debian-13", {}))
     (tmp_path / "token").write_text(f"{credential.token}\n")
-    configs = [
-        CloudConfig("hetzner", local_cloud.endpoint, token_file=str(tmp_path / "token")),
-        CloudConfig("hetzner", local_cloud.endpoint, token_file=str(tmp_path / "none")),
-        CloudConfig("hetzner", "http://127.0.0.1:9/v1", token_env="TOKEN"),
-    ]
-    listing = list_servers(configs, {"TOKEN": "x"})
-    assert [server.name for server in listing.servers] == ["gpu-1"]
-    assert listing.absent == (
-        f"the token file {tmp_path}/none does not exist",
-        "nothing answers at http://127.0.0.1:9/v1: start the local cloud, or check the endpoint and the network",
-    )
+    project = Project(local_cloud.endpoint, str(tmp_path / "token"))
+    assert [server.name for server in list_servers([project, project])] == ["gpu-1", "gpu-1"]
 
 
-def test_a_wrong_token_is_an_error(local_cloud: Served) -> None:
-    config = CloudConfig("hetzner", local_cloud.endpoint, token_env="TOKEN")
-    with pytest.raises(AuthFailed, match="check the token in the environment variable TOKEN"):
-        list_servers([config], {"TOKEN": "wrong"})
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"token_file": "{}/none"}, "the token file .*/none does not exist: put the API token of the project there"),
+        ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1: start the local cloud"),
+        ({"token_file": "{}/wrong"}, "check the token in .*/wrong"),
+    ],
+)
+def test_one_project_that_cannot_be_asked_is_an_error(
+    local_cloud: Served, credential: Credential, tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    (tmp_path / "token").write_text(credential.token)
+    (tmp_path / "wrong").write_text("wrong")
+    good = Project(local_cloud.endpoint, str(tmp_path / "token"))
+    bad = replace(good, **{name: value.format(tmp_path) for name, value in changes.items()})
+    with pytest.raises(CloudError, match=message):
+        list_servers([good, bad])
 
 
 def test_a_token_that_was_never_given_is_an_error(tmp_path: Path) -> None:

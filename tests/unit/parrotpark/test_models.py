@@ -31,6 +31,9 @@ def test_source() -> None:
     assert source(f"Qwen/Qwen3-0.6B@{COMMIT}") == {"hub": "Qwen/Qwen3-0.6B", "revision": COMMIT}
 
 
+COMMIT = "c1899de289a04d12100db370d81485cdf75e47ca"
+
+
 @pytest.mark.parametrize(
     "text", ["", "qwen", f"a/b/c@{COMMIT}", "a/b", "a/b@main", f"a/b@{COMMIT[1:]}", f"a b/c@{COMMIT}"]
 )

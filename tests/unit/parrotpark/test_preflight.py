@@ -9,12 +9,16 @@ import pytest
 from parrotpark.preflight import (
     Options,
     Setting,
+    constraints_of,
     description,
     misplaced,
     missing,
+    missing_files,
     mistyped_texts,
     options_of,
+    placeholders,
     unknown,
+    unmatched,
     variable_files,
 )
 
@@ -65,6 +69,62 @@ def test_a_text_is_not_made_of_something_else(value: object, kind: str) -> None:
 @pytest.mark.parametrize("value", ["a", "", 8443, 1.5, None])
 def test_texts_and_numbers_are_fine_as_texts(value: object) -> None:
     assert mistyped_texts({"parrotpark_acme_email": value, "parrotpark_gpu_slots": [1]}, SCHEMA) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["ai.example.org", "example.com", "it@example.org", "https://chat.example.net/x", ["a", {"b": "example.org"}]],
+)
+def test_an_example_is_refused(value: object) -> None:
+    (line,) = placeholders({"parrotpark_domain": value})
+    assert line.startswith("parrotpark_domain is still the example ")
+
+
+@pytest.mark.parametrize(
+    "value", ["ai.example-school.org", "admin@parrotpark.example", "Write to jane@example.org!", 1]
+)
+def test_what_only_resembles_an_example_is_none(value: object) -> None:
+    assert placeholders({"parrotpark_chat_questions": [value]}) == []
+
+
+def test_a_text_has_the_form_it_needs() -> None:
+    schema = {"parrotpark_image": {"pattern": "[^@]+@sha256:[0-9a-f]{64}", "description": "By digest."}}
+    assert unmatched({"parrotpark_image": f"a/b@sha256:{'0' * 64}"}, schema) == []
+    assert unmatched({}, schema) == []
+    for image in ("a/b:latest", "a/b@sha256:put-the-digest-here", f"a/b@sha256:{'0' * 64} "):
+        assert unmatched({"parrotpark_image": image}, schema) == [f"parrotpark_image is {image!r}: By digest."]
+
+
+def test_files_that_must_be_there_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "there").touch()
+    inner = {"source": {"type": "str", "must_exist": True, "description": "A model."}}
+    schema: Options = {
+        "one": {"type": "path", "must_exist": True, "description": "A file."},
+        "many": {"type": "list", "elements": "path", "must_exist": True, "description": "Files."},
+        "made": {"type": "path"},
+        "models": {"type": "list", "elements": "dict", "options": inner},
+    }
+    good = {
+        "one": "~/there",
+        "many": [str(tmp_path / "there")],
+        "made": "/nowhere",
+        "models": [{"source": "org/name"}, {"source": str(tmp_path / "there")}, {}],
+    }
+    assert missing_files(good, schema) == []
+    assert missing_files({}, schema) == []
+    bad = {"one": "~/none", "many": ["~/there", "/nowhere"], "models": [{"source": "/nowhere"}]}
+    assert missing_files(bad, schema) == [
+        "one names ~/none, which does not exist: A file.",
+        "many names /nowhere, which does not exist: Files.",
+        "models: source names /nowhere, which does not exist: A model.",
+    ]
+
+
+def test_what_is_said_of_options_together_is_found() -> None:
+    together = {"required_if": [["tls", "acme", ["email"]]], "options": {}, "short_description": "x"}
+    assert constraints_of({"argument_specs": {"main": together}}) == {"required_if": together["required_if"]}
+    assert constraints_of(None) == {}
 
 
 def test_a_description_is_one_line() -> None:

@@ -139,8 +139,6 @@ def test_a_wrong_token_is_one_line(run: Run, token_file: str) -> None:
         ({"offers": [{"location": "fsn1", "server_type": "ccx99"}]}, "server type 'ccx99' is unknown to the cloud"),
         ({"offers": []}, "no offer is given: name at least one location and server type"),
         ({"image": "debian-7"}, "image 'debian-7' is unknown to the cloud"),
-        ({"ssh_keys": ["nobody"]}, "SSH key 'nobody' is unknown to the cloud"),
-        ({"firewalls": ["none"]}, "firewall 'none' is unknown to the cloud"),
         ({"fingerprint": "a:b"}, "fingerprint 'a:b' cannot be a label"),
         ({"token_file": "/nowhere/token"}, "the token file /nowhere/token does not exist"),
         ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1"),
@@ -158,3 +156,16 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing(
     assert result["msg"].startswith(message)
     assert "\n" not in result["msg"]
     assert local_cloud.backend.machines == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ssh_keys": ["nobody"]}, "SSH key 'nobody' is unknown to the cloud"),
+        ({"firewalls": ["none"]}, "firewall 'none' is unknown to the cloud"),
+    ],
+)
+def test_a_key_and_a_firewall_must_be_there_but_in_a_check(run: Run, changes: dict[str, Any], message: str) -> None:
+    """The tasks before it, which make them, were only checked, too."""
+    assert run(**changes)["msg"].startswith(message)
+    assert run(check=True, **changes)["changed"]

@@ -1,18 +1,18 @@
-"""The inventory plugin: hosts and groups by label, composed ones too, a cache, and clouds that are not there."""
+"""The inventory plugin: hosts and groups by label, a cache, the vault password, and clouds that cannot be asked."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultSecret
 from ansible.plugins.loader import inventory_loader
-from ansible.utils.display import Display
 
 from localcloud.testing import Served
 from parrotpark.cloud import Cloud, Credential, Place, ServerSpec, connect
@@ -22,9 +22,8 @@ type Load = Callable[..., InventoryData]
 
 
 @pytest.fixture
-def cloud(local_cloud: Served, token: str, tmp_path: Path) -> Cloud:
+def cloud(local_cloud: Served, token: str) -> Cloud:
     """A project with one GPU host."""
-    (tmp_path / "token").write_text(token)
     cloud = connect("hetzner", Credential(token, "the test"), local_cloud.endpoint)
     labels = Lease("gpu", "gpu-1", State.SERVING, "me", "abc", 1_800_000_000).labels()
     cloud.create(ServerSpec("gpu-1", Place("fsn1", "ccx33"), "debian-13", labels))
@@ -32,11 +31,28 @@ def cloud(local_cloud: Served, token: str, tmp_path: Path) -> Cloud:
 
 
 @pytest.fixture
-def load(local_cloud: Served, tmp_path: Path, loader: DataLoader) -> Load:
-    def load(**options: Any) -> InventoryData:
-        clouds = [{"provider": "hetzner", "endpoint": local_cloud.endpoint, "token_file": str(tmp_path / "token")}]
+def load(local_cloud: Served, token: str, tmp_path: Path) -> Load:
+    (tmp_path / "token").write_text(token)
+
+    def load(
+        *, inputs: dict[str, str] | None = None, secrets: list[Any] | None = None, **options: Any
+    ) -> InventoryData:
+        given = {
+            "parrotpark_entry_endpoint": local_cloud.endpoint,
+            "parrotpark_entry_token_file": "{{ inventory_dir }}/entry",
+            "parrotpark_gpu_endpoint": "{{ parrotpark_entry_endpoint }}",
+            "parrotpark_gpu_token_file": "{{ inventory_dir }}/token",
+            "parrotpark_state_dir": str(tmp_path / "state"),
+            "parrotpark_vault_password_file": str(tmp_path / "vault-password"),
+            **(inputs or {}),
+        }
+        (tmp_path / "entry").write_text("e" * 64)
+        (tmp_path / "group_vars").mkdir(exist_ok=True)
+        (tmp_path / "group_vars/all.yml").write_text(yaml.safe_dump(given))
         path = tmp_path / "parrotpark.yml"
-        path.write_text(yaml.safe_dump({"plugin": "parrotpark", "clouds": clouds, **options}))
+        path.write_text(yaml.safe_dump({"plugin": "parrotpark", **options}))
+        loader = DataLoader()
+        loader.set_vault_secrets([] if secrets is None else secrets)
         plugin = inventory_loader.get("parrotpark")
         assert plugin.verify_file(str(path))
         inventory = InventoryData()
@@ -50,10 +66,17 @@ def load(local_cloud: Served, tmp_path: Path, loader: DataLoader) -> Load:
 
 
 @pytest.fixture
-def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    shown: list[str] = []
-    monkeypatch.setattr(Display, "warning", lambda _self, text, **_: shown.append(text))
-    return shown
+def refusal(load: Load, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What ends the command."""
+
+    def refusal(**options: Any) -> str:
+        with pytest.raises(SystemExit) as ended:
+            load(**options)
+        assert ended.value.code == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return line.removeprefix("[ERROR]: ")
+
+    return refusal
 
 
 def groups(inventory: InventoryData) -> set[str]:
@@ -87,12 +110,13 @@ def test_variables_and_groups_can_be_composed(load: Load) -> None:
 
 
 @pytest.mark.usefixtures("cloud")
-@pytest.mark.parametrize(("given", "meant"), [("keys/ssh", "{}/keys/ssh"), ("/keys", "/keys"), ("{}/k", "{}/k")])
-def test_a_relative_folder_of_keys_starts_at_the_configuration(
-    load: Load, tmp_path: Path, given: str, meant: str
-) -> None:
-    variables = load(ssh_directory=given.format(tmp_path)).hosts["gpu-1"].get_vars()
-    assert variables["ansible_ssh_private_key_file"] == f"{meant.format(tmp_path)}/id_ed25519"
+def test_hosts_are_reached_with_the_keys_of_the_state_folder(load: Load, tmp_path: Path) -> None:
+    variables = load().hosts["gpu-1"].get_vars()
+    assert variables["ansible_ssh_private_key_file"] == f"{tmp_path}/state/ssh/id_ed25519"
+
+
+def test_localhost_knows_the_folder_of_an_empty_inventory(load: Load, tmp_path: Path) -> None:
+    assert load().groups["all"].get_vars()["inventory_dir"] == str(tmp_path)
 
 
 def test_the_cache_answers_until_it_is_old(load: Load, cloud: Cloud, tmp_path: Path) -> None:
@@ -104,36 +128,62 @@ def test_the_cache_answers_until_it_is_old(load: Load, cloud: Cloud, tmp_path: P
     assert set(load(cache=False).hosts) == set()
 
 
-def test_a_cloud_that_is_not_there_yet_is_one_warning(load: Load, warnings: list[str], tmp_path: Path) -> None:
-    missing = {"provider": "hetzner", "token_file": str(tmp_path / "none")}
-    (tmp_path / "token").write_text("x")
-    refused = {"provider": "hetzner", "endpoint": "http://127.0.0.1:9/v1", "token_file": str(tmp_path / "token")}
-    assert set(load(clouds=[missing, missing, refused]).hosts) == set()
-    assert warnings == [
-        f"no hosts from a cloud that is not there yet: the token file {tmp_path}/none does not exist; "
-        "nothing answers at http://127.0.0.1:9/v1: start the local cloud, or check the endpoint and the network"
-    ]
-
-
-def test_a_cloud_that_is_not_there_yet_is_not_cached(load: Load, tmp_path: Path, request: Any) -> None:
-    cache = {"cache": True, "cache_plugin": "jsonfile", "cache_connection": str(tmp_path / "cache")}
-    assert set(load(**cache).hosts) == set()
-    request.getfixturevalue("cloud")
-    assert set(load(**cache).hosts) == {"gpu-1"}
-
-
-def test_a_wrong_token_is_an_error_of_one_line(load: Load, tmp_path: Path) -> None:
+def test_a_cloud_that_cannot_be_asked_ends_the_command(refusal: Callable[..., str], tmp_path: Path) -> None:
+    missing = refusal(inputs={"parrotpark_gpu_token_file": str(tmp_path / "none")})
+    assert missing.startswith(f"the token file {tmp_path}/none does not exist: put the API token of the project there")
+    unreachable = refusal(inputs={"parrotpark_entry_endpoint": "http://127.0.0.1:9/v1"})
+    assert unreachable.startswith("nothing answers at http://127.0.0.1:9/v1: start the local cloud")
     (tmp_path / "token").write_text("wrong")
-    with pytest.raises(AnsibleParserError) as caught:
-        load()
-    assert caught.value.message == (
+    wrong = refusal()
+    assert wrong == (
         f"hetzner: unable to authenticate (unauthorized): check the token in {tmp_path}/token, and that it may write"
     )
 
 
-def test_a_wrong_configuration_is_an_error_of_one_line(load: Load) -> None:
-    with pytest.raises(AnsibleParserError, match="provider in clouds must be one of hetzner"):
-        load(clouds=[{"provider": "acme"}])
+def test_a_missing_input_ends_the_command(refusal: Callable[..., str]) -> None:
+    line = refusal(inputs={"parrotpark_gpu_endpoint": ""})
+    assert line == "parrotpark_gpu_endpoint is missing from the inventory, or no text: docs/inputs.md explains it"
+
+
+def test_a_syntax_check_asks_nobody(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli(monkeypatch, syntax=True)
+    assert set(load(inputs={"parrotpark_entry_endpoint": "http://127.0.0.1:9/v1"}).groups) >= {"entry", "gpu", "bake"}
+
+
+def cli(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> None:
+    monkeypatch.setattr(sys.modules[inventory_loader.get("parrotpark").__module__], "CLIARGS", arguments)
+
+
+def test_the_vault_password_is_made_once_and_given_to_ansible(load: Load, tmp_path: Path) -> None:
+    file, first, second = tmp_path / "vault-password", list[Any](), list[Any]()
+    load(secrets=first)
+    made = file.read_text()
+    load(secrets=second)
+    assert [secret.bytes for _, secret in first + second] == [made.strip().encode()] * 2
+    assert file.read_text() == made
+
+
+def test_a_vault_password_is_not_made_in_a_check(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli(monkeypatch, check=True)
+    load()
+    assert not (tmp_path / "vault-password").exists()
+
+
+def test_a_vault_password_that_was_lost_is_not_made_anew(load: Load, tmp_path: Path) -> None:
+    """The new one would open nothing, and hide that the old one is gone."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/secrets.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n")
+    secrets: list[Any] = []
+    load(secrets=secrets)
+    assert not (tmp_path / "vault-password").exists()
+    assert secrets == []
+
+
+def test_a_vault_password_that_ansible_was_given_is_the_one(load: Load, tmp_path: Path) -> None:
+    secrets: list[Any] = [("default", VaultSecret(b"mine"))]
+    load(secrets=secrets)
+    assert [secret.bytes for _, secret in secrets] == [b"mine"]
+    assert not (tmp_path / "vault-password").exists()
 
 
 @pytest.mark.parametrize("name", ["hosts.yml", "parrotpark.json"])

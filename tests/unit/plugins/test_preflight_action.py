@@ -17,7 +17,11 @@ type Run = Callable[..., dict[str, Any]]
 SCHEMA = """
 argument_specs:
   main:
+    required_if: [[parrotpark_tls, acme, [parrotpark_acme_email]]]
     options:
+      parrotpark_acme_email: {type: str, description: Address.}
+      parrotpark_ca: {type: path, must_exist: true, description: A file.}
+      parrotpark_image: {type: str, pattern: ".+@sha256:[0-9a-f]{64}", description: By digest.}
       parrotpark_domain: {type: str, required: true, description: The one public name.}
       parrotpark_gpu_slots: {type: int, required: true, description: How many.}
       parrotpark_tls: {type: str, choices: [internal, acme], description: Who signs.}
@@ -106,6 +110,13 @@ def test_extra_variables_are_inputs_too(run_action: Run, site: Path, monkeypatch
             "argument 'parrotpark_gpu_slots' is of type str and we were unable to convert",
         ),
         ({"parrotpark_tls": "none"}, "value of parrotpark_tls must be one of: internal, acme, got: none"),
+        (
+            {"parrotpark_tls": "acme"},
+            "parrotpark_tls is acme but all of the following are missing: parrotpark_acme_email",
+        ),
+        ({"parrotpark_domain": "ai.example.org"}, "parrotpark_domain is still the example 'ai.example.org': give your"),
+        ({"parrotpark_ca": "/nowhere/ca.crt"}, "parrotpark_ca names /nowhere/ca.crt, which does not exist: A file."),
+        ({"parrotpark_image": "chat@sha256:put-the-digest-here"}, "parrotpark_image is 'chat@sha256:put-the-digest-"),
         ({"parrotpark_gpu_offers": [{"place": "x"}]}, "missing required arguments: location found in parrotpark_gpu"),
     ],
 )

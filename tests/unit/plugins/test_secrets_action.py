@@ -31,7 +31,9 @@ def test_check_says_what_is_missing_and_makes_nothing(run_action: Run, arguments
     result = run_action(NAME, arguments, check=True)
     assert result["changed"]
     assert not Path(arguments["state_dir"]).exists()
-    assert run_action(NAME, arguments)["made"] == result["made"]
+    made = run_action(NAME, arguments)
+    assert made["made"] == result["made"]
+    assert made["planned"] == {}
 
 
 def test_change(run_action: Run, arguments: dict[str, Any], loader: DataLoader) -> None:
@@ -56,6 +58,18 @@ def test_idempotent(run_action: Run, arguments: dict[str, Any]) -> None:
 def test_check_idempotent(run_action: Run, arguments: dict[str, Any]) -> None:
     run_action(NAME, arguments)
     assert not run_action(NAME, arguments, check=True)["changed"]
+
+
+def test_a_check_plans_what_is_missing_and_tells_nothing_that_is_there(
+    run_action: Run, arguments: dict[str, Any]
+) -> None:
+    planned = run_action(NAME, arguments, check=True)["planned"]
+    assert {"vault_deploy_ssh_public_key", "vault_slots"} <= planned.keys()
+    assert planned["vault_slots"]["gpu-1"].keys() >= {"wireguard_public_key", "ssh_host_private_key"}
+    run_action(NAME, arguments)
+    assert run_action(NAME, arguments, check=True)["planned"] == {}
+    (slots,) = run_action(NAME, {**arguments, "slots": 2}, check=True)["planned"].values()
+    assert slots.keys() == {"gpu-2"}
 
 
 def test_another_slot_gets_keys_and_the_first_keeps_its_own(
@@ -89,7 +103,7 @@ def test_a_wrong_password_is_one_clear_line(run_action: Run, arguments: dict[str
     loader.set_vault_secrets(wrong)
     result = run_action(NAME, arguments)
     assert result["failed"]
-    assert result["msg"].startswith(f"the vault password does not open {arguments['state_dir']}/secrets.yml: give the")
+    assert result["msg"].startswith(f"no vault password that opens {arguments['state_dir']}/secrets.yml: give the")
     assert "\n" not in result["msg"]
 
 

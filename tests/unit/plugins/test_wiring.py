@@ -1,0 +1,78 @@
+"""The wiring gives roles what an input means, however people wrote it down: `-e` makes texts of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from parrotpark.secrets.catalogue import fill_gaps
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = yaml.safe_load((ROOT / "inventories/inputs.yml").read_text())["argument_specs"]["main"]["options"]
+SECRETS = fill_gaps({}, ["gpu-1", "gpu-2", "gpu-3"]).values
+SURROUNDINGS = {
+    "groups": {},
+    "hostvars": {"localhost": {"golden_image_found": {"current": True}, "hcloud_server_volume": {"hcloud_volume": {}}}},
+    "playbook_dir": str(ROOT / "playbooks"),
+    "inventory_dir": str(ROOT / "inventories/local"),
+    "ansible_run_tags": ["all"],
+    "ansible_skip_tags": [],
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("x")
+    return tmp_path
+
+
+def inputs(home: str) -> dict[str, Any]:
+    """The local inputs, with every path below `home`."""
+    given = yaml.safe_load((ROOT / "inventories/local/group_vars/all.yml").read_text())
+    paths = {name: f"{home}/file" for name, option in SCHEMA.items() if option["type"] == "path"}
+    lists = {name: [f"{home}/file"] for name, option in SCHEMA.items() if option.get("elements") == "path"}
+    return {**given, **paths, **lists, "parrotpark_open_webui_image": "chat@sha256:0"}
+
+
+def wired(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every variable of the wiring as a role gets it."""
+    loader = DataLoader()
+    files = sorted((ROOT / "playbooks/group_vars/all").glob("*.yml"))
+    wiring = {
+        name: value
+        for file in files
+        for name, value in loader.load_from_file(str(file), trusted_as_template=True).items()
+    }
+    templar = Templar(loader, variables={**SURROUNDINGS, **SECRETS, **given, **wiring})
+    return {name: templar.template(value) for name, value in wiring.items() if name != "data_volume_device"}
+
+
+def differences(one: Any, other: Any, place: str = "") -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key in one:
+            yield from differences(one[key], other[key], f"{place}.{key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            yield from differences(*pair, f"{place}[{index}]")
+    elif (type(one), one) != (type(other), other):
+        yield f"{place.removeprefix('.')}: {one!r} is not {other!r}"
+
+
+def test_a_number_may_be_a_text(home: Path) -> None:
+    given = inputs(str(home))
+    numbers = {name: given[name] for name, option in SCHEMA.items() if option["type"] in ("int", "float")}
+    texts = {name: str(value) for name, value in numbers.items()}
+    assert len(texts) > 5
+    assert list(differences(wired({**given, **numbers}), wired({**given, **texts}))) == []
+
+
+def test_a_path_may_start_at_home(home: Path) -> None:
+    assert list(differences(wired(inputs(str(home))), wired(inputs("~")))) == []

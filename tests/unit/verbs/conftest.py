@@ -1,0 +1,69 @@
+"""An inventory of its own in an empty cloud, and the verbs run on it as people run them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from localcloud.testing import TOKENS, Served, serving
+from parrotpark.cloud import Cloud, Credential, connect
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The inventory, and the cloud behind it."""
+
+    folder: Path
+    served: Served
+
+    @property
+    def inventory(self) -> Path:
+        return self.folder / "inventory"
+
+    def inputs(self, **changes: Any) -> None:
+        """Set inputs, besides those that there are."""
+        file = self.inventory / "group_vars/all.yml"
+        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
+
+    def project(self, name: str) -> Cloud:
+        token = next(token for token, project in TOKENS.items() if project == name)
+        return connect("hetzner", Credential(token, "the test"), self.served.endpoint)
+
+    def play(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a playbook of the repository."""
+        return self.run("ansible-playbook", "-i", str(self.inventory), playbook, *arguments)
+
+    def run(self, *command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """An inventory like the local one, with nothing in its cloud and nothing in its folders but the tokens."""
+    for token, project in TOKENS.items():
+        (tmp_path / f"{project}.token").write_text(token)
+    inputs = yaml.safe_load((ROOT / "inventories/local/group_vars/all.yml").read_text())
+    (tmp_path / "inventory/group_vars").mkdir(parents=True)
+    (tmp_path / "inventory/parrotpark.yml").write_text((ROOT / "inventories/local/parrotpark.yml").read_text())
+    (tmp_path / "inventory/group_vars/all.yml").write_text(yaml.safe_dump(inputs))
+    with serving(tmp_path / "cloud") as served:
+        stack = Stack(tmp_path, served)
+        stack.inputs(
+            parrotpark_state_dir="{{ inventory_dir }}/.state",
+            parrotpark_vault_password_file=str(tmp_path / "vault-password"),
+            parrotpark_entry_endpoint=served.endpoint,
+            parrotpark_entry_token_file=str(tmp_path / "entry.token"),
+            parrotpark_gpu_endpoint=served.endpoint,
+            parrotpark_gpu_token_file=str(tmp_path / "gpu.token"),
+        )
+        yield stack

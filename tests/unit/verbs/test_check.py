@@ -1,0 +1,71 @@
+"""The very first thing that a careful person runs is a check: it says what would be made, and makes nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.unit.verbs.conftest import Stack
+
+ROOT = Path(__file__).parents[3]
+MADE = [
+    "Make the secrets that are missing",
+    "hcloud_project : Upload the SSH key",
+    "hcloud_project : Keep the firewall",
+    "hcloud_server : Keep the address",
+    "hcloud_server : Keep the server",
+    "hcloud_server : Keep the data volume",
+    "golden_image : Make a server to bake one on",
+]
+
+
+def changes(output: str) -> set[str]:
+    tasks = re.findall(r"^TASK \[(.+?)\] \**\n((?:(?!^TASK|^PLAY).*\n)*)", output, re.MULTILINE)
+    return {name for name, said in tasks if "changed: [localhost]" in said}
+
+
+def test_a_check_before_the_first_run_says_what_would_be_made(stack: Stack) -> None:
+    wheel, folder = stack.folder / "some.whl", stack.folder / "model"
+    wheel.touch()
+    folder.mkdir()
+    stack.inputs(
+        parrotpark_vllm_extra_wheels=[str(wheel)],
+        parrotpark_generate_model=str(folder),
+        parrotpark_embed_model=str(folder),
+        parrotpark_litellm_query_engine=str(wheel),
+        parrotpark_open_webui_image=f"registry.example/chat@sha256:{'a' * 64}",
+    )
+    before = sorted(stack.folder.rglob("*"))
+    done = stack.play("site.yml", "--check", "--diff")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert changes(done.stdout) >= set(MADE)
+    assert "vault_deploy_ssh_public_key: made" in done.stdout
+    assert sorted(stack.folder.rglob("*")) == before
+    for project in ("entry", "gpu"):
+        assert list(stack.project(project).servers({})) == []
+    assert set(stack.served.backend.calls) <= {"filter"}
+
+
+def test_the_production_inventory_is_refused_for_just_what_its_runbook_tells_to_edit(stack: Stack) -> None:
+    """Before anything is made, and so before anything is billed."""
+    answers = {
+        **{f"parrotpark_{role}_endpoint": stack.served.endpoint for role in ("entry", "gpu")},
+        **{f"parrotpark_{role}_token_file": str(stack.folder / f"{role}.token") for role in ("entry", "gpu")},
+    }
+    extra = [argument for name, value in answers.items() for argument in ("-e", f"{name}={value}")]
+    done = stack.run("ansible-playbook", "-i", str(ROOT / "inventories/production"), "site.yml", "--check", *extra)
+    assert done.returncode == 2
+    said = done.stdout.partition("[ERROR]: ")[2].partition("Origin: ")[0]
+    refused = set(re.findall(r"(parrotpark_\w+) (?:is|names) ", said))
+    assert refused == {
+        "parrotpark_domain",
+        "parrotpark_acme_email",
+        "parrotpark_admin_email",
+        "parrotpark_open_webui_image",
+        "parrotpark_vllm_extra_wheels",
+    }
+    runbook = (ROOT / "docs/production.md").read_text()
+    assert [name for name in refused | answers.keys() if name not in runbook and "endpoint" not in name] == []
+    assert set(stack.served.backend.calls) <= {"filter"}

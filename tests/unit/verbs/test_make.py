@@ -1,0 +1,57 @@
+"""What make does around the programs that it calls; those are played by scripts here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+UNTOUCHED = ["--assume-old=.venv/run", "--assume-old=.venv/dev", "--assume-old=.venv/bin/uv"]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/run").touch()
+    (tmp_path / "inventories/local/.state").mkdir(parents=True)
+    (tmp_path / "inventories/local/.state/endpoints.json").touch()
+    return tmp_path
+
+
+def program(checkout: Path, name: str, script: str) -> None:
+    file = checkout / ".venv/bin" / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["make", *UNTOUCHED, *arguments], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_down_answered_with_no_keeps_everything_and_says_so(checkout: Path, agreed: bool) -> None:
+    program(checkout, "python", f"exit {0 if agreed else 1}")
+    done = make(checkout, "down")
+    assert (done.returncode == 0) is agreed
+    assert (checkout / "inventories/local/.state/endpoints.json").exists() is not agreed
+
+
+@pytest.mark.parametrize("verb", ["status", "logs", "site", "plan", "wake", "sleep", "sweep", "stop", "start", "down"])
+def test_every_verb_fails_as_its_program_does(checkout: Path, verb: str) -> None:
+    for name in ("python", "ansible-playbook", "ansible"):
+        program(checkout, name, "exit 3")
+    assert make(checkout, verb).returncode != 0
+    assert make(checkout, verb, "INVENTORY=inventories/production").returncode != 0
+
+
+def test_every_command_of_ansible_reads_our_settings(checkout: Path) -> None:
+    program(checkout, "ansible-playbook", 'echo "$ANSIBLE_CONFIG"')
+    assert make(checkout, "sleep").stdout.splitlines()[-1] == f"{checkout}/ansible.cfg"
