@@ -31,7 +31,8 @@ READ = {"/v1/models", "/metrics"}
 REPLACED = {b"content-type", b"content-length", b"content-encoding", b"transfer-encoding"}
 DEPTH = 32  # levels of lists and objects within one another
 SCHEMA_NODES = 512
-SCHEMA_REPEATS = 1024
+SCHEMA_LENGTH = 2**14
+SCHEMA_REPEATS = 512  # of characters and items, together: each is a rule of the grammar
 # What a grammar is compiled from in moments. A regular expression may take for ever, so `pattern` is not among them.
 SCHEMA_WORDS = {
     "$defs", "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "definitions", "description", "enum",
@@ -227,8 +228,10 @@ message = fields(
 
 def schema(name: str, value: Any) -> None:
     """A JSON schema that a grammar can be made from before anybody tires of waiting."""
+    if len(json.dumps(value)) > SCHEMA_LENGTH:
+        raise Refused(f"{name} must be at most {SCHEMA_LENGTH} characters")
     nodes = [value]
-    seen = 0
+    seen = repeats = 0
     while nodes and seen <= SCHEMA_NODES:
         node = nodes.pop()
         seen += 1
@@ -242,12 +245,15 @@ def schema(name: str, value: Any) -> None:
                 raise Refused(f"{name} cannot use {json.dumps(word[:64])} here")
             if word in ("maxItems", "maxLength", "minItems", "minLength"):
                 integer(0, SCHEMA_REPEATS)(f"{name}.{word}", item)
+                repeats += item
             elif word in ("properties", "$defs", "definitions") and isinstance(item, dict):
                 nodes += item.values()
             elif word in ("enum", "examples", "const", "default", "required"):
                 seen += len(item) if isinstance(item, list) else 1
             else:
                 nodes.append(item)
+    if repeats > SCHEMA_REPEATS:
+        raise Refused(f"{name} must ask for at most {SCHEMA_REPEATS} characters and items by number")
     if seen > SCHEMA_NODES:
         raise Refused(f"{name} must have at most {SCHEMA_NODES} parts")
 
@@ -294,7 +300,7 @@ def parameters(bounds: Bounds) -> dict[str, dict[str, Check]]:
         "max_tokens": integer(1, bounds.tokens),
         "n": integer(1, bounds.choices),
         "seed": integer(-INT64, INT64),
-        "stop": either(text(256), list_of(text(256), 16)),
+        "stop": either(text(256), list_of(text(256), 4)),
         "stream": flag,
         "stream_options": fields({"include_usage": flag, "continuous_usage_stats": flag}),
         "temperature": number(0, 2),

@@ -64,7 +64,8 @@ def local_cloud(*arguments: str) -> None:
 
 
 def metric(entry: Host, slot: int, pattern: re.Pattern[str]) -> float:
-    return float(pattern.findall(entry.check_output(f"curl -sf http://10.78.0.{10 + slot}:8001/metrics"))[0])
+    ask = '. /etc/litellm/secrets.env && curl -sf -H "Authorization: Bearer $LITELLM_MODEL_KEY_1" %s'
+    return float(pattern.findall(entry.check_output(ask, f"http://10.78.0.{10 + slot}:8001/metrics"))[0])
 
 
 def contents(top: Path) -> dict[str, bytes]:
