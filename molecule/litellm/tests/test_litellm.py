@@ -41,7 +41,7 @@ def ask(host: Host, path: str, key: str, request: Any = None, *options: str) -> 
 
 def chat(host: Host, key: str, model: str = "assistant", **more: Any) -> Answer:
     messages = [{"role": "user", "content": "What is the capital of France? a-private-question"}]
-    return ask(host, "/v1/chat/completions", key, {"model": model, "messages": messages, **more})
+    return ask(host, "/v1/chat/completions", key, {"model": model, "messages": messages} | more)
 
 
 def query(host: Host, sql: str) -> str:
@@ -116,6 +116,18 @@ def test_a_model_out_of_reach_is_said_to_sleep_at_once(host: Host) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_model_refuses_is_told_in_its_words(host: Host, stream: bool) -> None:
+    answer = chat(host, CHAT, n=2, stream=stream)
+    assert (answer.status, answer.json["error"]["message"]) == (400, "n must be 1")
+
+
+@pytest.mark.parametrize("messages", [5, [5], [{"role": "user", "content": [5]}]], ids=json.dumps)
+def test_what_nobody_can_read_is_the_senders_fault(host: Host, messages: Any) -> None:
+    answer = chat(host, CHAT, messages=messages)
+    assert (answer.status, "cannot be read" in answer.json["error"]["message"]) == (400, True)
+
+
 def test_access_is_as_declared(host: Host) -> None:
     office = ask(host, "/team/info?team_id=office", MASTER).json
     assert (office["team_info"]["max_budget"], office["team_info"]["budget_duration"]) == (50, "30d")
@@ -185,12 +197,9 @@ def test_nobody_evades_the_count_by_a_header(host: Host) -> None:
 
 
 def test_an_answer_tells_nothing_of_the_inside(host: Host) -> None:
-    answer = ask(host, "/v1/models", CHAT, None, "--include")
-    assert {line.split(":")[0].lower() for line in answer.body.split("\n\n")[0].replace("\r", "").splitlines()[1:]} == {
-        "content-type",
-        "content-length",
-        "date",
-    }
+    head, _, _ = ask(host, "/v1/models", CHAT, None, "--include").body.replace("\r", "").partition("\n\n")
+    names = {line.split(":")[0].lower() for line in head.splitlines()[1:]}
+    assert names == {"content-type", "content-length", "date"}
 
 
 def test_guessing_keys_is_bounded_and_locks_out_nobody(host: Host) -> None:

@@ -36,6 +36,14 @@ HEADERS_IN = {b"host", b"authorization", b"accept", b"user-agent"}
 HEADERS_OUT = {b"content-type", b"content-length", b"cache-control", b"retry-after"}
 # PostgreSQL takes no such character: one request would spoil the record of many.
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+# What LiteLLM would stumble over; and what it takes for a stream, a model's server may not.
+SHAPES: Mapping[str, tuple[Any, ...]] = {
+    "stream": ("true or false", bool),
+    "stream_options": ("an object", dict),
+    "prompt": ("a text or a list", str, list),
+    "input": ("a text or a list", str, list),
+    "tools": ("a list", list),
+}
 REMEMBERED = 10_000  # keys and addresses; what is older is forgotten
 MINUTE = 60.0
 
@@ -138,11 +146,11 @@ def judge(settings: Settings, body: bytes) -> bytes:
     for name in given:
         if name not in settings.parameters | settings.ignored:
             raise Refused(f"{json.dumps(name[:64])} is not a parameter here")
-    tools = given.get("tools") or []
-    if not isinstance(tools, list) or any(
-        not isinstance(tool, dict) or tool.get("type") != "function" for tool in tools
-    ):
-        raise Refused("tools must be a list of the type function")
+    for name, (words, *kinds) in SHAPES.items():
+        if given.get(name) is not None and type(given[name]) not in kinds:
+            raise Refused(f"{name} must be {words}")
+    if any(not isinstance(tool, dict) or tool.get("type") != "function" for tool in given.get("tools") or []):
+        raise Refused("tools must be of the type function")
     return json.dumps({name: value for name, value in given.items() if name in settings.parameters}).encode()
 
 

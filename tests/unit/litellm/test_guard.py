@@ -44,7 +44,7 @@ def litellm() -> LiteLLM:
 def ask(guard: ModuleType, litellm: LiteLLM) -> Ask:
     settings = guard.Settings(
         paths={CHAT: "POST", "/v1/models": "GET"},
-        parameters=frozenset({"model", "messages", "tools"}),
+        parameters=frozenset({"model", "messages", "stream", "tools"}),
         ignored=frozenset({"metadata"}),
         body_bytes=1000,
         unknown_keys=3,
@@ -129,7 +129,7 @@ def test_what_all_clients_send_is_left_out(ask: Ask, litellm: LiteLLM) -> None:
     [
         b"", b"[]", b"{", b"\xff", b'{"model": NaN}', b'{"model": "\\ud800"}', b'{"model": "\\u0000"}',
         b'{"model": "\\\\\\u0000"}', b'{"messages": ' + b"[" * 400 + b'"\\u0000"' + b"]" * 400 + b"}",
-        b'{"no-log": true}', b'{"api_base": "http://a"}', b'{"tools": [{"type": "mcp"}]}',
+        b'{"stream": "x"}', b'{"no-log": true}', b'{"api_base": "http://a"}', b'{"tools": [{"type": "mcp"}]}',
         b'{"tools": {"type": "function"}}',
     ],
 )  # fmt: skip
