@@ -43,8 +43,17 @@ def ask_plainly(http: Http, endpoints: Endpoints) -> None:
     assert http.post(EMBEDDINGS, json={"model": endpoints.embed_model, "input": "Hello"}).status_code == HTTPStatus.OK
 
 
-INTEGERS = st.integers(-2, 40) | st.sampled_from([0, 2**15, 2**31, 2**63 - 1, 2**63, -(2**63), 16384, 10**30])
-NUMBERS = INTEGERS | st.floats(width=32, allow_nan=False, allow_infinity=False) | st.sampled_from([1e-320, 1e308])
+INTEGERS = (
+    st.integers(0, 5)
+    | st.integers(-2, 40)
+    | st.sampled_from([0, 2**15, 2**31, 2**63 - 1, 2**63, -(2**63), 16384, 10**30])
+)
+NUMBERS = (
+    st.floats(0, 1, width=32)
+    | INTEGERS
+    | st.floats(width=32, allow_nan=False, allow_infinity=False)
+    | st.sampled_from([1e-320, 1e308])
+)
 TEXTS = st.text(max_size=12) | st.sampled_from(["", "a" * 100_000, "\x00", "<|im_end|>", "(a+)+$", "{% for a in b %}"])
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
@@ -77,10 +86,7 @@ PARTS = st.sampled_from(
 TOOLS = st.builds(lambda schema: [{"type": "function", "function": {"name": "f", "parameters": schema}}], SCHEMAS)
 COMMON: Mapping[str, st.SearchStrategy[Any]] = {
     "n": INTEGERS,
-    "best_of": INTEGERS,
     "max_tokens": INTEGERS,
-    "min_tokens": INTEGERS,
-    "prompt_logprobs": INTEGERS,
     "temperature": NUMBERS,
     "top_p": NUMBERS,
     "top_k": INTEGERS,
@@ -92,28 +98,9 @@ COMMON: Mapping[str, st.SearchStrategy[Any]] = {
     "stop": TEXTS | st.lists(TEXTS, max_size=20),
     "logit_bias": st.dictionaries(INTEGERS.map(str) | TEXTS, NUMBERS, max_size=4),
     "response_format": FORMATS,
-    "structured_outputs": st.sampled_from([{"regex": "((a{1,9999}){1,9999})+"}, {"grammar": "root ::= root"}]),
     "stream": st.booleans(),
     "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}),
-    "echo": st.booleans(),
-    "suffix": TEXTS,
     "user": TEXTS,
-    "ignore_eos": st.booleans(),
-    "use_beam_search": st.booleans(),
-    "length_penalty": NUMBERS,
-    "bad_words": st.lists(TEXTS, max_size=3),
-    "allowed_token_ids": st.lists(INTEGERS, max_size=3),
-    "stop_token_ids": st.lists(INTEGERS, max_size=3),
-    "truncate_prompt_tokens": INTEGERS,
-    "priority": INTEGERS,
-    "request_id": TEXTS,
-    "cache_salt": TEXTS,
-    "vllm_xargs": JSON,
-    "kv_transfer_params": JSON,
-    "metadata": JSON,
-    "no-log": st.booleans(),
-    "api_base": st.just("http://127.0.0.1:4000/v1"),
-    "timeout": NUMBERS,
 }
 PARAMETERS: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
     CHAT: {
@@ -131,39 +118,66 @@ PARAMETERS: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
         "tool_choice": st.sampled_from(["none", "auto", "required", {"type": "function", "function": {"name": "f"}}]),
         "parallel_tool_calls": st.booleans(),
         "reasoning_effort": TEXTS,
-        "chat_template": TEXTS,
         "chat_template_kwargs": JSON,
-        "add_generation_prompt": st.booleans(),
-        "continue_final_message": st.booleans(),
-        "mm_processor_kwargs": JSON,
     },
     COMPLETIONS: {
         **COMMON,
         "prompt": TEXTS | st.lists(TEXTS, max_size=20) | st.lists(INTEGERS, max_size=5),
         "logprobs": INTEGERS,
-        "prompt_embeds": TEXTS,
     },
     EMBEDDINGS: {
         "input": TEXTS | st.lists(TEXTS, max_size=20) | st.lists(INTEGERS, max_size=5) | st.lists(st.lists(INTEGERS)),
         "dimensions": INTEGERS,
         "encoding_format": st.sampled_from(["float", "base64", "bytes"]),
         "truncate_prompt_tokens": INTEGERS,
-        "padding": st.sampled_from(["max_length", "longest"]),
         "user": TEXTS,
-        "priority": INTEGERS,
-        "task": TEXTS,
-        "messages": JSON,
     },
+}
+# What vLLM or LiteLLM would take, and the API does not offer.
+OTHERS: Mapping[str, st.SearchStrategy[Any]] = {
+    "best_of": INTEGERS,
+    "min_tokens": INTEGERS,
+    "prompt_logprobs": INTEGERS,
+    "structured_outputs": st.sampled_from([{"regex": "((a{1,9999}){1,9999})+"}, {"grammar": "root ::= root"}]),
+    "echo": st.booleans(),
+    "suffix": TEXTS,
+    "ignore_eos": st.booleans(),
+    "use_beam_search": st.booleans(),
+    "length_penalty": NUMBERS,
+    "bad_words": st.lists(TEXTS, max_size=3),
+    "allowed_token_ids": st.lists(INTEGERS, max_size=3),
+    "stop_token_ids": st.lists(INTEGERS, max_size=3),
+    "truncate_prompt_tokens": INTEGERS,
+    "priority": INTEGERS,
+    "request_id": TEXTS,
+    "cache_salt": TEXTS,
+    "vllm_xargs": JSON,
+    "kv_transfer_params": JSON,
+    "metadata": JSON,
+    "no-log": st.booleans(),
+    "api_base": st.just("http://127.0.0.1:4000/v1"),
+    "timeout": NUMBERS,
+    "chat_template": TEXTS,
+    "add_generation_prompt": st.booleans(),
+    "continue_final_message": st.booleans(),
+    "mm_processor_kwargs": JSON,
+    "prompt_embeds": TEXTS,
+    "padding": st.sampled_from(["max_length", "longest"]),
+    "task": TEXTS,
 }
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """A request that would be served, with up to four parameters as nobody should send them."""
+    """A request that would be served, but for some parameters of any value, and rarely one that is not offered."""
     path = draw(st.sampled_from(sorted(PARAMETERS)))
-    known = PARAMETERS[path]
-    names = draw(st.lists(st.sampled_from(sorted(known)), min_size=1, max_size=4, unique=True))
-    return path, {name: draw(known[name] | JSON) for name in names}
+    offered = PARAMETERS[path]
+    names = draw(st.lists(st.sampled_from(sorted(offered)), min_size=1, max_size=3, unique=True))
+    parameters = {name: draw(draw(st.sampled_from([offered[name], offered[name], JSON]))) for name in names}
+    if draw(st.integers(0, 3)) == 0:
+        name = draw(st.sampled_from(sorted(OTHERS)))
+        parameters[name] = draw(OTHERS[name])
+    return path, parameters
 
 
 SENSIBLE: Mapping[str, Mapping[str, Any]] = {
