@@ -45,3 +45,21 @@ def test_gpu_host(entry: Host, gpu: Host, reaches: Callable[[str, int], bool]) -
     assert {port for port in ports if reaches(address, port)} == set()
     # The way Ansible takes is open, or these would be the ports of a dead machine.
     assert entry.run(f"bash -c '</dev/tcp/{address}/22'").succeeded
+
+
+def test_a_compromised_chat_reaches_the_gateway_and_not_its_database_client(entry: Host) -> None:
+    connect = "podman exec open-webui python3 -c %s"
+    program = "import socket; socket.create_connection(('127.0.0.1', {}), 5)"
+    engines = {port for port in listening(entry) if 4000 < port < 4010}
+    assert engines
+    assert entry.run(connect, program.format(4000)).rc == 0
+    for port in engines:
+        assert "refused" in entry.run(connect, program.format(port)).stderr
+
+
+def test_gateway_and_models_reach_nothing_but_what_is_declared(entry: Host, gpu: Host) -> None:
+    connect = "runuser --user=%s -- python3 -c %s"
+    for host, user in ((entry, "litellm"), (gpu, "vllm")):
+        for address, port in ((address_of(host), 22), ("192.0.2.1", 443)):
+            program = f"import socket; socket.create_connection(({address!r}, {port}), 5)"
+            assert "refused" in host.run(connect, user, program).stderr
