@@ -1,4 +1,4 @@
-"""A model server that answers every chat with the same words and token counts, whole or streamed."""
+"""A model server that answers every chat with the same words and token counts, whole or streamed, and only once."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +12,9 @@ class Upstream(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.headers["Authorization"] != "Bearer the-upstream-key-of-the-test":
             self.send_error(401)
+        elif request.get("n", 1) > 1:
+            error = {"message": "n must be 1", "type": "invalid_request_error", "param": None, "code": 400}
+            self.answer("application/json", json.dumps({"error": error}), status=400)
         elif request.get("stream"):
             parts: list[dict[str, object]] = [{"choices": [{"index": 0, "delta": {"content": word}}]} for word in WORDS]
             parts.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
@@ -30,8 +33,8 @@ class Upstream(BaseHTTPRequestHandler):
                 "application/json", json.dumps({"id": "1", "choices": [choice], "usage": USAGE, "model": "stand-in"})
             )
 
-    def answer(self, kind: str, body: str) -> None:
-        self.send_response(200)
+    def answer(self, kind: str, body: str, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", kind)
         self.end_headers()
         self.wfile.write(body.encode())

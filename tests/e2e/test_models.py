@@ -47,7 +47,8 @@ def infer(gpu: Host, program: str, model: str, text: str) -> object:
 
 
 def generated_tokens(gpu: Host) -> int:
-    return int(float(GENERATED.findall(gpu.check_output("curl -sf http://127.0.0.1:8001/metrics"))[0]))
+    ask = 'curl -sf -H "Authorization: Bearer $(cat /etc/parrotpark/credentials/vllm_api_key)" %s'
+    return int(float(GENERATED.findall(gpu.check_output(ask, "http://127.0.0.1:8001/metrics"))[0]))
 
 
 def test_chat_is_greedy_inference_on_the_same_weights(gpu: Host, client: openai.OpenAI, generate_model: str) -> None:

@@ -76,3 +76,21 @@ def test_the_cloud_filters_before_the_host_does(project: str, server: str, open_
     applied.firewall.reload()
     assert applied.status == "applied"
     assert {(rule.protocol, rule.port) for rule in applied.firewall.rules or []} == open_ports
+
+
+def test_a_compromised_chat_reaches_the_gateway_and_not_its_database_client(entry: Host) -> None:
+    connect = "podman exec open-webui python3 -c %s"
+    program = "import socket; socket.create_connection(('127.0.0.1', {}), 5)"
+    engines = {port for port in listening(entry) if 4000 < port < 4010}
+    assert engines
+    assert entry.run(connect, program.format(4000)).rc == 0
+    for port in engines:
+        assert "refused" in entry.run(connect, program.format(port)).stderr
+
+
+def test_gateway_and_models_reach_nothing_but_what_is_declared(entry: Host, gpu: Host) -> None:
+    connect = "runuser --user=%s -- python3 -c %s"
+    for host, user in ((entry, "litellm"), (gpu, "vllm")):
+        for address, port in ((address_of(host), 22), ("192.0.2.1", 443)):
+            program = f"import socket; socket.create_connection(({address!r}, {port}), 5)"
+            assert "refused" in host.run(connect, user, program).stderr

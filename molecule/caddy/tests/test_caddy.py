@@ -106,6 +106,30 @@ def test_answers_to_its_ip_address_too(host: Host) -> None:
         assert host.check_output(f"curl --silent --cacert {ROOT} https://127.0.0.1/") == "8080"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1",
+        "/v1/",
+        "/v1/models/",
+        "/v1/vector_stores",
+        "/V1/vector_stores",
+        "//v1/vector_stores",
+        "/v1//vector_stores",
+        "/%76%31/vector_stores",
+        "/v1%2Fvector_stores",
+        "/chat/../v1/vector_stores",
+        "/v1/models/../vector_stores",
+        "/v1/models/%2e%2e/vector_stores",
+    ],
+)
+def test_what_is_not_named_is_not_served(host: Host, path: str) -> None:
+    with serving(host, 4000), serving(host, 8080):
+        answer = browse(host, path, "--path-as-is --include")
+    assert answer.startswith("HTTP/2 404")
+    assert json.loads(answer.splitlines()[-1])["error"]["message"] == "Nothing is served here."
+
+
 def test_a_stream_is_not_held_back(host: Host) -> None:
     with serving(host, 8080):
         # All three ticks take 1.5 seconds.

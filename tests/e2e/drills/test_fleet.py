@@ -85,7 +85,6 @@ def ask(client: openai.OpenAI, generate_model: str) -> Callable[[int], str]:
             model=generate_model,
             messages=[{"role": "user", "content": "Tell a long story about a parrot."}],
             max_tokens=tokens,
-            extra_body={"min_tokens": tokens},
         )
         return answer.choices[0].message.content or ""
 

@@ -33,6 +33,11 @@ def access() -> ModuleType:
     return load("access")
 
 
+@pytest.fixture(scope="session")
+def guard() -> ModuleType:
+    return load("guard")
+
+
 @pytest.fixture
 def load_program() -> Callable[[str], ModuleType]:
     return load

@@ -36,7 +36,8 @@ def program(load_program: Callable[[str], ModuleType], monkeypatch: pytest.Monke
 
 
 class Answered(Exception):
-    def __init__(self, status_code: int) -> None:
+    def __init__(self, status_code: int, words: str = "") -> None:
+        super().__init__(words)
         self.status_code = status_code
 
 
@@ -58,3 +59,27 @@ def test_an_answer_that_takes_too_long_is_not_sleep(program: ModuleType) -> None
     error = Answered(408)
     error.__cause__ = TimeoutError("slow")
     assert not program.asleep(error)
+
+
+ADVICE = "\n\nLiteLLM: model group 'assistant' failed with the error above. No fallback was attempted."
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "told"),
+    [
+        (400, 'litellm.BadRequestError: VllmException - {"error": {"message": "n:\\n at most 4"}}', "n: at most 4"),
+        (400, "litellm.BadRequestError: VllmException - {}", "VllmException - {}"),
+        (400, "litellm.BadRequestError: Invalid tool choice", "Invalid tool choice"),
+        (401, "litellm.AuthenticationError: VllmException - no", None),
+        (422, "Budget has been exceeded!", None),
+    ],
+)
+def test_a_refusal_is_told_in_a_line(program: ModuleType, status: int, words: str, told: str | None) -> None:
+    assert program.refusal(Answered(status, words + ADVICE)) == told
+
+
+def test_litellms_own_stumbling_is_told_from_a_broken_server(program: ModuleType) -> None:
+    error = Answered(500)
+    assert not program.unreadable(error)
+    error.__cause__ = TypeError("'int' object is not iterable")
+    assert program.unreadable(error)
