@@ -72,8 +72,8 @@ def test_answers_come_by_whatever_address_the_page_was_opened(
 
 def test_the_admin_panel_says_where_settings_live(chat: Page, endpoints: Endpoints) -> None:
     chat.goto(f"{endpoints.chat}/admin/settings/general")
-    chat.get_by_text("Save", exact=True).wait_for()
-    notice = "getComputedStyle(document.querySelector('#admin-settings-tabs-container ~ div'), '::before').content"
+    chat.locator("#tab-admin-general").wait_for()
+    notice = "getComputedStyle(document.querySelector('#tab-admin-general'), '::before').content"
     assert "in the inventory" in chat.evaluate(notice)
 
 
