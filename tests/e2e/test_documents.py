@@ -76,9 +76,9 @@ def test_an_attached_document_is_cited_in_the_answer(chat: Page, browse_as_admin
     ("name", "content", "said"),
     [
         ("secret.pdf", pdf(FACT, encrypted=True), "File has not been decrypted"),
-        ("empty.txt", b"", "content provided is empty"),
+        ("empty.txt", b"", "You cannot upload an empty file"),
         ("program.exe", b"MZ\0\0", "File type exe is not allowed"),
-        ("large.txt", b"x" * (25 * 1024 * 1024 + 1), "25 MB"),
+        ("large.txt", b"x" * (25 * 1024 * 1024 + 1), "should not exceed 25 MB"),
     ],
 )
 def test_the_page_says_why_a_file_is_refused(chat: Page, name: str, content: bytes, said: str) -> None:

@@ -42,6 +42,10 @@ def test_what_was_asked_for_is_what_it_says(ask: Ask, token: str) -> None:
     assert [banner["content"] for banner in ask("/api/v1/configs/banners", token=token)] == [BANNER]
 
 
+def test_the_admin_panel_says_where_settings_are_kept(host: Host) -> None:
+    assert "in the inventory" in host.check_output("curl --silent --fail http://127.0.0.1:8080/static/custom.css")
+
+
 def test_only_the_named_models_are_offered(ask: Ask, token: str) -> None:
     assert [model["id"] for model in ask("/api/models", token=token)["data"]] == ["assistant"]
 
