@@ -22,7 +22,7 @@ from localcloud.paths import VOLUMES
 LOOP_MAJOR, LOOP_CTL_REMOVE = 7, 0x4C81  # as the kernel has them
 MAX_PART = Path("/sys/module/loop/parameters/max_part")
 MOST_VOLUMES = 16  # a machine's, as at Hetzner
-RELEASE_SECONDS = 10.0
+RELEASE_SECONDS = 5.0
 
 
 def create(volume_id: int, size_gb: int, filesystem: str | None) -> None:
