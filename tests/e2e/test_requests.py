@@ -45,97 +45,96 @@ def ask_plainly(http: Http, endpoints: Endpoints) -> None:
     )
 
 
-INTEGERS = (
-    st.integers(0, 5)
-    | st.integers(-2, 40)
-    | st.sampled_from([0, 2**15, 2**31, 2**63 - 1, 2**63, -(2**63), 16384, 10**30])
-)
-NUMBERS = (
-    st.floats(0, 1, width=32)
-    | INTEGERS
-    | st.floats(width=32, allow_nan=False, allow_infinity=False)
-    | st.sampled_from([1e-320, 1e308])
-)
+INTEGERS = st.integers(-2, 40) | st.sampled_from([2**15, 2**31, 2**63 - 1, 2**63, -(2**63), 16384, 10**30])
+NUMBERS = INTEGERS | st.floats(width=32, allow_nan=False, allow_infinity=False) | st.sampled_from([1e-320, 1e308])
 TEXTS = st.text(max_size=12) | st.sampled_from(["", "a" * 100_000, "\x00", "<|im_end|>", "(a+)+$", "{% for a in b %}"])
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBERS | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=4,
 )
-SCHEMAS = st.sampled_from(
-    [
-        {"type": "object", "properties": {"a": {"type": "string", "maxLength": 8}}, "required": ["a"]},
-        {"type": "string", "pattern": "(a|a)*(b{1,99999}){1,99999}$"},
-        {"type": "array", "minItems": 10**9, "items": {"type": "array", "minItems": 10**9}},
-        {"enum": ["a" * 3000 + str(number) for number in range(300)]},
-        {"$ref": "#"},
-        {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"},
-        {"type": "integer", "minimum": -(10**18), "maximum": 10**18},
-    ]
-)
-FORMATS = st.builds(
-    lambda schema: {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}, SCHEMAS
-) | st.sampled_from([{"type": "json_object"}, {"type": "structural_tag", "structures": [], "triggers": []}])
-PARTS = st.sampled_from(
-    [
-        {"type": "text", "text": "Hello"},
-        {"type": "image_url", "image_url": {"url": "http://127.0.0.1:8001/metrics"}},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
-        {"type": "image_embeds", "image_embeds": "gASVAAAA"},
-        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
-    ]
-)
-TOOLS = st.builds(lambda schema: [{"type": "function", "function": {"name": "f", "parameters": schema}}], SCHEMAS)
+SCHEMAS = [
+    {"type": "object", "properties": {"a": {"type": "string", "maxLength": 8}}, "required": ["a"]},
+    {"type": "array", "maxItems": 3, "items": {"type": "integer", "minimum": -(10**18), "maximum": 10**18}},
+    {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"},
+]
+EVIL_SCHEMAS = [
+    {"type": "string", "pattern": "(a|a)*(b{1,99999}){1,99999}$"},
+    {"type": "array", "minItems": 10**9, "items": {"type": "array", "minItems": 10**9}},
+    {"enum": ["a" * 3000 + str(number) for number in range(300)]},
+]
+PARTS = [
+    {"type": "image_url", "image_url": {"url": "http://127.0.0.1:8001/metrics"}},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+    {"type": "image_embeds", "image_embeds": "gASVAAAA"},
+    {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+]
+
+
+def answer_in(schema: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+
+
+def tool_taking(schema: Any) -> list[dict[str, Any]]:
+    return [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+
+
+def said(content: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": content}]
+
+
+# What a parameter is meant to be, and is served with.
 COMMON: Mapping[str, st.SearchStrategy[Any]] = {
-    "n": INTEGERS,
-    "max_tokens": INTEGERS,
-    "temperature": NUMBERS,
-    "top_p": NUMBERS,
-    "top_k": INTEGERS,
-    "min_p": NUMBERS,
-    "frequency_penalty": NUMBERS,
-    "presence_penalty": NUMBERS,
-    "repetition_penalty": NUMBERS,
-    "seed": INTEGERS,
-    "stop": TEXTS | st.lists(TEXTS, max_size=20),
-    "logit_bias": st.dictionaries(INTEGERS.map(str) | TEXTS, NUMBERS, max_size=4),
-    "response_format": FORMATS,
+    "n": st.integers(1, 4),
+    "max_tokens": st.integers(1, 4),
+    "temperature": st.floats(0, 2),
+    "top_p": st.floats(0.001, 1),
+    "top_k": st.integers(-1, 2**31 - 1),
+    "min_p": st.floats(0, 1),
+    "frequency_penalty": st.floats(-2, 2),
+    "presence_penalty": st.floats(-2, 2),
+    "repetition_penalty": st.floats(0.1, 2),
+    "seed": st.integers(-(2**63) + 1, 2**63 - 1),
+    "stop": st.lists(st.text(min_size=1, max_size=256), min_size=1, max_size=4),
+    "logit_bias": st.dictionaries(st.integers(0, 1000).map(str), st.floats(-100, 100), max_size=8),
+    "response_format": st.sampled_from([{"type": "json_object"}, *map(answer_in, SCHEMAS)]),
     "stream": st.booleans(),
-    "stream_options": st.fixed_dictionaries({"include_usage": st.booleans()}),
-    "user": TEXTS,
+    "user": st.text(min_size=1, max_size=64),
 }
-PARAMETERS: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
+OFFERED: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
     CHAT: {
         **COMMON,
-        "messages": st.lists(
-            st.fixed_dictionaries(
-                {"role": st.sampled_from(["user", "assistant", "tool", "x"]), "content": TEXTS | st.lists(PARTS)}
-            ),
-            max_size=3,
+        "messages": st.lists(st.text(max_size=64), min_size=1, max_size=3).map(
+            lambda texts: [message for text in texts for message in said(text)]
         ),
         "logprobs": st.booleans(),
-        "top_logprobs": INTEGERS,
-        "max_completion_tokens": INTEGERS,
-        "tools": TOOLS,
-        "tool_choice": st.sampled_from(["none", "auto", "required", {"type": "function", "function": {"name": "f"}}]),
+        "max_completion_tokens": st.integers(1, 4),
+        "tools": st.sampled_from([tool_taking(schema) for schema in SCHEMAS]),
         "parallel_tool_calls": st.booleans(),
-        "reasoning_effort": TEXTS,
-        "chat_template_kwargs": JSON,
+        "reasoning_effort": st.sampled_from(["low", "high"]),
+        "chat_template_kwargs": st.fixed_dictionaries({"enable_thinking": st.booleans()}),
     },
     COMPLETIONS: {
         **COMMON,
-        "prompt": TEXTS | st.lists(TEXTS, max_size=20) | st.lists(INTEGERS, max_size=5),
-        "logprobs": INTEGERS,
+        "prompt": st.lists(st.text(min_size=1, max_size=64), min_size=1, max_size=4)
+        | st.lists(st.integers(0, 1000), min_size=1, max_size=64),
+        "logprobs": st.integers(0, 20),
     },
     EMBEDDINGS: {
-        "input": TEXTS | st.lists(TEXTS, max_size=20) | st.lists(INTEGERS, max_size=5) | st.lists(st.lists(INTEGERS)),
-        "dimensions": INTEGERS,
-        "encoding_format": st.sampled_from(["float", "base64", "bytes"]),
-        "truncate_prompt_tokens": INTEGERS,
-        "user": TEXTS,
+        "input": st.lists(st.text(min_size=1, max_size=64), min_size=1, max_size=32)
+        | st.lists(st.integers(0, 1000), min_size=1, max_size=64),
+        "encoding_format": st.sampled_from(["float", "base64"]),
+        "user": st.text(min_size=1, max_size=64),
     },
 }
-# What vLLM or LiteLLM would take, and the API does not offer.
+WILD = (
+    JSON
+    | st.sampled_from([answer_in(schema) for schema in EVIL_SCHEMAS] + [tool_taking(schema) for schema in EVIL_SCHEMAS])
+    | st.sampled_from([said([part]) for part in PARTS] + [said(text) for text in ("", "a" * 100_000, "\x00")])
+    | st.lists(INTEGERS, max_size=5)
+    | st.lists(TEXTS, max_size=20)
+)
+# What vLLM or LiteLLM would take, and the API does not offer, or not alone.
 OTHERS: Mapping[str, st.SearchStrategy[Any]] = {
     "best_of": INTEGERS,
     "min_tokens": INTEGERS,
@@ -155,6 +154,9 @@ OTHERS: Mapping[str, st.SearchStrategy[Any]] = {
     "cache_salt": TEXTS,
     "vllm_xargs": JSON,
     "kv_transfer_params": JSON,
+    "tool_choice": st.sampled_from(["required", {"type": "function", "function": {"name": "f"}}]),
+    "top_logprobs": INTEGERS,
+    "dimensions": INTEGERS,
     "metadata": JSON,
     "no-log": st.booleans(),
     "api_base": st.just("http://127.0.0.1:4000/v1"),
@@ -171,14 +173,17 @@ OTHERS: Mapping[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """A request that would be served, but for some parameters of any value, and rarely one that is not offered."""
-    path = draw(st.sampled_from(sorted(PARAMETERS)))
-    offered = PARAMETERS[path]
-    names = draw(st.lists(st.sampled_from(sorted(offered)), min_size=1, max_size=3, unique=True))
-    parameters = {name: draw(draw(st.sampled_from([offered[name], offered[name], JSON]))) for name in names}
-    if draw(st.integers(0, 3)) == 0:
-        name = draw(st.sampled_from(sorted(OTHERS)))
-        parameters[name] = draw(OTHERS[name])
+    """Parameters as they are meant to be; in two of three requests one of them is not, or not offered at all."""
+    path = draw(st.sampled_from(sorted(OFFERED)))
+    offered = OFFERED[path]
+    names = draw(st.lists(st.sampled_from(sorted(offered)), max_size=4, unique=True))
+    parameters = {name: draw(offered[name]) for name in names}
+    match draw(st.sampled_from(["sane", "wild", "not offered"])):
+        case "wild":
+            parameters[draw(st.sampled_from(sorted(offered)))] = draw(WILD)
+        case "not offered":
+            name = draw(st.sampled_from(sorted(OTHERS)))
+            parameters[name] = draw(OTHERS[name])
     return path, parameters
 
 
