@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from testinfra.host import Host
@@ -24,7 +25,7 @@ def test_the_account_of_a_program_is_an_ordinary_user(ask: Ask) -> None:
 def test_a_new_password_ends_the_sessions_of_the_old_one(
     ask: Ask, token: str, new_password: Callable[[str], str]
 ) -> None:
-    person = {"name": "Ada", "email": "ada@parrotpark.example", "password": "forgotten for ever", "role": "user"}
+    person = {"name": "Ada", "email": f"{uuid4()}@parrotpark.example", "password": "forgotten for ever", "role": "user"}
     ask("/api/v1/auths/add", person, token)
     old = ask("/api/v1/auths/signin", person)["token"]
     new = ask("/api/v1/auths/signin", {**person, "password": new_password(person["email"])})["token"]
