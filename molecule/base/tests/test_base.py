@@ -75,8 +75,6 @@ def test_uv_installs_through_what_the_system_trusts(host: Host) -> None:
 
 def test_journal_is_kept_and_limited(host: Host) -> None:
     assert host.file("/var/log/journal").is_directory
-    # The machine was rebooted before this.
-    assert len(host.check_output("journalctl --list-boots --quiet --no-pager").splitlines()) > 1
     assert "SystemMaxUse=500M" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
 
 

@@ -80,8 +80,9 @@ def test_a_body_that_is_too_long_is_refused(host: Host) -> None:
     body = "head --bytes=%d /dev/zero | curl --silent --output /dev/null --write-out '%%{http_code}' --data-binary @-"
     with serving(host, 8080):
         sizes = (900_000, 1_100_000)
-        said = [host.check_output(f"{body % size} --cacert {ROOT} https://localhost/") for size in sizes]
-    assert said == ["200", "413"]
+        short, long = (host.run(f"{body % size} --cacert {ROOT} https://localhost/").stdout for size in sizes)
+    assert short == "200"
+    assert long in {"413", "502"}  # 502 from Debian's Caddy, where the proxy meets the bound while it reads
 
 
 @pytest.mark.parametrize(
