@@ -95,6 +95,9 @@ drills: packages test-packages .venv/dev ## Lose servers of the running stack, k
 bench: .venv/run ## Measure a wake of the running stack beside a start by hand [ROUNDS=5]
 	python tests/bench/wake.py $(ROUNDS)
 
+audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fail below the bounds of docs/audit.md
+	python tests/audit/audit.py $(INVENTORY)
+
 molecule: packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql]
 	@python -m localcloud start
 	@for role in $(or $(ROLE),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))); do \
@@ -114,7 +117,7 @@ lock: .venv/bin/uv ## Resolve the controller's requirements anew
 	    requirements/$$name.in -o requirements/$$name.txt; \
 	done
 
-.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench molecule lint lock packages test-packages
+.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule lint lock packages test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

@@ -54,9 +54,16 @@ def test_only_root_reaches_the_metadata_service(host: Host) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ["passwordauthentication no", "kbdinteractiveauthentication no", "permitrootlogin without-password"],
+    [
+        "passwordauthentication no",
+        "kbdinteractiveauthentication no",
+        "permitrootlogin without-password",
+        "maxauthtries 3",
+        "clientaliveinterval 300",
+        "clientalivecountmax 2",
+    ],
 )
-def test_ssh_takes_keys_only(host: Host, setting: str) -> None:
+def test_ssh_takes_keys_only_and_waits_for_nobody(host: Host, setting: str) -> None:
     assert setting in host.check_output("sshd -T").splitlines()
 
 
@@ -65,6 +72,24 @@ def test_ssh_offers_nothing_old(host: Host, old: str) -> None:
     offers = [line for line in host.check_output("sshd -T").splitlines() if line.split()[0] in OFFERS]
     assert len(offers) == len(OFFERS)
     assert not [offer for offer in offers if old in offer]
+
+
+def test_every_key_exchange_resists_quantum_computers(host: Host) -> None:
+    [offer] = [line for line in host.check_output("sshd -T").splitlines() if line.startswith("kexalgorithms ")]
+    assert {name.split("-")[0] for name in offer.split()[1].split(",")} == {"mlkem768x25519", "sntrup761x25519"}
+
+
+def test_the_firewalls_unit_is_sandboxed(host: Host) -> None:
+    host.run_test("systemd-analyze security --threshold=20 nftables.service")
+
+
+def test_nothing_writes_its_memory_to_disk(host: Host) -> None:
+    assert host.check_output("systemctl show --property=DefaultLimitCORE --value") == "0"
+
+
+@pytest.mark.parametrize("module", ["dccp", "rds", "sctp", "tipc", "firewire-ohci", "firewire-sbp2", "usb-storage"])
+def test_the_kernel_does_not_load_what_no_server_needs(host: Host, module: str) -> None:
+    assert f"install {module} /bin/false" in host.file("/etc/modprobe.d/ansible.conf").content_string.splitlines()
 
 
 def test_uv_installs_through_what_the_system_trusts(host: Host) -> None:

@@ -58,6 +58,10 @@ def test_the_timer_runs_now_and_at_boot(host: Host) -> None:
     assert timer.is_enabled
 
 
+def test_unit_is_sandboxed(host: Host) -> None:
+    host.run_test("systemd-analyze security --threshold=20 %s", SERVICE)
+
+
 def test_a_host_without_a_slot_may_live_for_three_hours(host: Host) -> None:
     assert 9000 < seconds_left(host) < 10800
 

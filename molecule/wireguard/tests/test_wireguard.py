@@ -46,3 +46,7 @@ def test_a_peer_comes_without_a_restart(host: Host) -> None:
 def test_no_log_holds_the_key(host: Host) -> None:
     key = host.check_output("wg show wg0 private-key")
     assert host.run("journalctl --no-pager | grep --quiet --fixed-strings %s", key).rc == 1
+
+
+def test_unit_is_sandboxed(host: Host) -> None:
+    host.run_test(f"systemd-analyze security --threshold=20 {UNIT}")
