@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 FIRST_PORT = 8001
@@ -64,8 +65,8 @@ def source(text: str) -> dict[str, str]:
     Raises:
         ModelError: it is neither an absolute path nor `organisation/name@commit`.
     """
-    if text.startswith("/"):
-        return {"folder": text.rstrip("/")}
+    if text.startswith(("/", "~/")):
+        return {"folder": str(Path(text).expanduser())}
     match = re.fullmatch(r"([^/@\s]+/[^/@\s]+)@([0-9a-f]{40})", text)
     if match is None:
         raise ModelError(

@@ -114,7 +114,7 @@ def unmatched(given: Mapping[str, object], schema: Options) -> list[str]:
 def missing_files(given: Mapping[str, object], schema: Options) -> list[str]:
     """Refuse files and folders of the control machine that are not there, where the schema says that they `must_exist`.
 
-    Of a text that may be something else, too, only an absolute path counts.
+    Of a text that may be something else, too, only an absolute path, or one from home, counts.
     """
     problems = []
     for name, option in schema.items():
@@ -125,7 +125,7 @@ def missing_files(given: Mapping[str, object], schema: Options) -> list[str]:
                 if isinstance(item, Mapping):
                     problems += [f"{name}: {problem}" for problem in missing_files(item, nested)]
         elif option.get("must_exist") is True:
-            paths = [text for text in _texts(value) if option.get("type") != "str" or text.startswith("/")]
+            paths = [text for text in _texts(value) if option.get("type") != "str" or text.startswith(("/", "~/"))]
             problems += [
                 f"{name} names {path}, which does not exist: {description(option)}"
                 for path in paths

@@ -1,6 +1,6 @@
 """Keep what models can do, in Open WebUI's own words. Runs in its container, on its own code.
 
-`python3 - DECLARED [--check] < models.py`: DECLARED is JSON, a list of {"name", "tools", "pictures"}. Prints a line for
+`python3 - DECLARED [--check] < models.py`: DECLARED is JSON, a list as the option `open_webui_models`. Prints a line for
 each change. By the settings a model can only talk, so none but those that can do more are kept here.
 """
 
@@ -19,15 +19,16 @@ MARK = {"declared": True}  # in the meta of a model: an administrator made the o
 
 def values(model: Mapping[str, Any]) -> Values:
     """Say what is kept of a model that can call tools or read pictures."""
+    tools, pictures = model.get("tools", False), model.get("pictures", False)
     return {
-        "params": {"function_calling": "native" if model["tools"] else "legacy"},
-        "meta": {"capabilities": {"builtin_tools": model["tools"], "vision": model["pictures"]}, **MARK},
+        "params": {"function_calling": "native" if tools else "legacy"},
+        "meta": {"capabilities": {"builtin_tools": tools, "vision": pictures}, **MARK},
     }
 
 
 def changes(declared: Sequence[Mapping[str, Any]], known: Mapping[str, Values]) -> Iterator[tuple[str, Values | None]]:
     """Yield the name of each model that is not as declared, with what it shall be, or None where it shall not be."""
-    wanted = {model["name"]: values(model) for model in declared if model["tools"] or model["pictures"]}
+    wanted = {model["name"]: values(model) for model in declared if model.get("tools") or model.get("pictures")}
     for name, parts in wanted.items():
         actual = known.get(name, {"params": {}, "meta": {}})
         if any(actual[part].get(key) != value for part, keys in parts.items() for key, value in keys.items()):

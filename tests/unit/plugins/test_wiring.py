@@ -39,7 +39,12 @@ def inputs(home: str) -> dict[str, Any]:
     given = yaml.safe_load((ROOT / "inventories/local/group_vars/all.yml").read_text())
     paths = {name: f"{home}/file" for name, option in SCHEMA.items() if option["type"] == "path"}
     lists = {name: [f"{home}/file"] for name, option in SCHEMA.items() if option.get("elements") == "path"}
-    return {**given, **paths, **lists, "parrotpark_open_webui_image": "chat@sha256:0"}
+    models = [
+        {"source": f"{home}/folder", "purpose": purpose, "name": purpose, "context_length": 256}
+        for purpose in ("chat", "embedding")
+    ]
+    image = "chat@sha256:0"
+    return {**given, **paths, **lists, "parrotpark_models": models, "parrotpark_open_webui_image": image}
 
 
 def wired(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,10 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     (tmp_path / "inventory/group_vars").mkdir(parents=True)
     (tmp_path / "inventory/parrotpark.yml").write_text((ROOT / "inventories/local/parrotpark.yml").read_text())
     (tmp_path / "inventory/group_vars/all.yml").write_text(yaml.safe_dump(inputs))
+    # What `make up` has made by then.
+    artifact, model = tmp_path / "artifact", tmp_path / "model"
+    artifact.touch()
+    model.mkdir()
     with serving(tmp_path / "cloud") as served:
         stack = Stack(tmp_path, served)
         stack.inputs(
@@ -65,5 +69,12 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
             parrotpark_entry_token_file=str(tmp_path / "entry.token"),
             parrotpark_gpu_endpoint=served.endpoint,
             parrotpark_gpu_token_file=str(tmp_path / "gpu.token"),
+            parrotpark_vllm_extra_wheels=[str(artifact)],
+            parrotpark_litellm_query_engine=str(artifact),
+            parrotpark_open_webui_image=f"registry.example/chat@sha256:{'a' * 64}",
+            parrotpark_models=[
+                {"source": str(model), "purpose": purpose, "name": purpose, "context_length": 256}
+                for purpose in ("chat", "embedding")
+            ],
         )
         yield stack
