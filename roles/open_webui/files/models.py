@@ -1,7 +1,7 @@
 """Keep what models can do, in Open WebUI's own words. Runs in its container, on its own code.
 
-`python3 - DECLARED [--check] < models.py`: DECLARED is JSON, a list as the option `open_webui_models`. Prints a line for
-each change. By the settings a model can only talk, so none but those that can do more are kept here.
+`python3 - DECLARED [--check] < models.py`: DECLARED is JSON, what the option `open_webui_models` says. Prints a line
+for each change. By the settings a model can only talk, so none but those that can do more are kept here.
 """
 
 import asyncio
