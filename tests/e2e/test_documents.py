@@ -58,9 +58,11 @@ def dot(one: list[float], other: list[float]) -> float:
 @pytest.mark.parametrize("kind", ["pdf", "docx", "xlsx", "pptx"])
 def test_an_attached_document_is_cited_in_the_answer(chat: Page, browse_as_admin: httpx2.Client, kind: str) -> None:
     name = f"rathaus.{kind}"
-    chat.locator("input[type=file]").first.set_input_files(
-        {"name": name, "mimeType": "application/octet-stream", "buffer": KINDS[kind](FACT)}
-    )
+    with chat.expect_response(lambda answer: "/process/status" in answer.url) as reading:
+        chat.locator("input[type=file]").first.set_input_files(
+            {"name": name, "mimeType": "application/octet-stream", "buffer": KINDS[kind](FACT)}
+        )
+    reading.value.finished()
     expect(chat.get_by_text(name)).to_be_visible()
     chat.locator("#chat-input").fill("Wie heißt der Papagei im Rathaus?")
     chat.keyboard.press("Enter")
