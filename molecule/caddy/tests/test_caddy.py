@@ -61,7 +61,7 @@ def ask(host: Host) -> tuple[int, str]:
     body, _, status = host.run(
         f"curl --silent --max-time 5 --write-out '\\n%{{http_code}}' {ENDPOINT}"
     ).stdout.rpartition("\n")
-    return int(status), body
+    return int(status), body.strip()
 
 
 def test_runs_now_and_at_boot(host: Host) -> None:
