@@ -97,6 +97,7 @@ class Server:
         self._url = url
         self._key = key
         self._questions = deque(QUESTIONS)
+        self._can_be_asked = True
         # No proxy: it is on this host.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -106,7 +107,9 @@ class Server:
         if status == 200:
             return Look(answered=True, heard=True)
         if status in REFUSED:
-            say(f"{self._url} cannot be asked ({status}): it is not watched")
+            if self._can_be_asked:
+                say(f"{self._url} cannot be asked ({status}): it is not watched")
+            self._can_be_asked = False
             return Look(answered=True, heard=True)
         health, _ = self._ask("/health")
         if health is None:

@@ -173,7 +173,8 @@ def test_a_model_that_cannot_be_asked_is_not_restarted_but_named(
 ) -> None:
     model.answers = {}
     assert model.server.look() == ANSWERED
-    assert "cannot be asked (404): it is not watched" in capsys.readouterr().err
+    assert model.server.look() == ANSWERED
+    assert capsys.readouterr().err.count("cannot be asked (404): it is not watched") == 1
 
 
 METRICS = """# HELP vllm:generation_tokens_total Number of generation tokens processed.
