@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from parrotpark.lease import FINGERPRINT_LENGTH, PART
 
 PART_LENGTH = 12
@@ -94,6 +92,8 @@ def _shape(file: Path) -> str:
     """Hash what a file says to a machine. In YAML a comment says nothing to it, and in defaults it is documentation."""
     if file.suffix not in (".yml", ".yaml"):
         return _content(file)
+    import yaml  # here, as the entry server only compares fingerprints, and has no YAML
+
     try:
         return _digest(yaml.serialize_all(yaml.compose_all(file.read_text(encoding="utf-8"), yaml.SafeLoader)))
     except (yaml.YAMLError, UnicodeError):

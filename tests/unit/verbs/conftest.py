@@ -49,13 +49,15 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """An inventory like the local one, with nothing in its cloud and nothing in its folders but the tokens."""
+    """An inventory like the local one, with nothing in its cloud and nothing in its folders but what it is given."""
     for token, project in TOKENS.items():
         (tmp_path / f"{project}.token").write_text(token)
     inputs = yaml.safe_load((ROOT / "inventories/local/group_vars/all.yml").read_text())
     (tmp_path / "inventory/group_vars").mkdir(parents=True)
     (tmp_path / "inventory/parrotpark.yml").write_text((ROOT / "inventories/local/parrotpark.yml").read_text())
     (tmp_path / "inventory/group_vars/all.yml").write_text(yaml.safe_dump(inputs))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "file").touch()
     with serving(tmp_path / "cloud") as served:
         stack = Stack(tmp_path, served)
         stack.inputs(
@@ -65,5 +67,11 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
             parrotpark_entry_token_file=str(tmp_path / "entry.token"),
             parrotpark_gpu_endpoint=served.endpoint,
             parrotpark_gpu_token_file=str(tmp_path / "gpu.token"),
+            parrotpark_extra_ca_files=[],
+            parrotpark_vllm_extra_wheels=[str(tmp_path / "file")],
+            parrotpark_generate_model=str(tmp_path / "model"),
+            parrotpark_embed_model=str(tmp_path / "model"),
+            parrotpark_litellm_query_engine=str(tmp_path / "file"),
+            parrotpark_open_webui_image=f"registry.example/chat@sha256:{'a' * 64}",
         )
         yield stack
