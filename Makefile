@@ -18,8 +18,8 @@ TEST_PACKAGES := chromium hcloud-cli libnss3-tools
 
 export UV_SYSTEM_CERTS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Named, as Ansible does not look for it in a folder that everybody may write to.
-export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# Named for the verbs, as Ansible does not look for it in a folder that everybody may write to.
+up status logs password site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PLAYBOOK = ansible-playbook -i $(INVENTORY)
 
 ##@ Use it

@@ -92,7 +92,7 @@ def _shape(file: Path) -> str:
     """Hash what a file says to a machine. In YAML a comment says nothing to it, and in defaults it is documentation."""
     if file.suffix not in (".yml", ".yaml"):
         return _content(file)
-    import yaml  # here: the entry server, which makes no fingerprints, has no YAML
+    import yaml  # here, as the entry server only compares fingerprints, and has no YAML
 
     try:
         return _digest(yaml.serialize_all(yaml.compose_all(file.read_text(encoding="utf-8"), yaml.SafeLoader)))

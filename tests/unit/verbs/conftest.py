@@ -49,7 +49,7 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """An inventory like the local one, with nothing in its cloud and nothing in its folders but the tokens."""
+    """An inventory like the local one, with nothing in its cloud and nothing in its folders but what it is given."""
     for token, project in TOKENS.items():
         (tmp_path / f"{project}.token").write_text(token)
     inputs = yaml.safe_load((ROOT / "inventories/local/group_vars/all.yml").read_text())
@@ -69,6 +69,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
             parrotpark_entry_token_file=str(tmp_path / "entry.token"),
             parrotpark_gpu_endpoint=served.endpoint,
             parrotpark_gpu_token_file=str(tmp_path / "gpu.token"),
+            parrotpark_extra_ca_files=[],
             parrotpark_vllm_extra_wheels=[str(artifact)],
             parrotpark_litellm_query_engine=str(artifact),
             parrotpark_open_webui_image=f"registry.example/chat@sha256:{'a' * 64}",

@@ -38,6 +38,21 @@ def test_a_check_before_the_first_run_says_what_would_be_made(stack: Stack) -> N
     assert set(stack.served.backend.calls) <= {"filter"}
 
 
+def test_a_check_goes_on_where_only_some_secrets_are_missing(stack: Stack) -> None:
+    """After an update that brings a new one, say, or with one slot more."""
+    prepared = stack.play("playbooks/prepare.yml")
+    assert prepared.returncode == 0, prepared.stdout + prepared.stderr
+    secrets = stack.inventory / ".state/secrets.yml"
+    before = secrets.read_bytes()
+    view = ["ansible-vault", "view", "--vault-password-file", str(stack.folder / "vault-password"), str(secrets)]
+    assert "vault_deploy_ssh_public_key: ssh-ed25519 " in stack.run(*view).stdout
+    done = stack.play("site.yml", "--check", "--diff", "-e", "parrotpark_gpu_slots=4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "vault_slots.gpu-4.wireguard_private_key: made" in done.stdout
+    assert "vault_slots.gpu-1" not in done.stdout
+    assert secrets.read_bytes() == before
+
+
 def test_the_production_inventory_is_refused_for_just_what_its_runbook_tells_to_edit(stack: Stack) -> None:
     """Before anything is made, and so before anything is billed."""
     answers = {

@@ -52,6 +52,8 @@ def test_every_verb_fails_as_its_program_does(checkout: Path, verb: str) -> None
     assert make(checkout, verb, "INVENTORY=inventories/production").returncode != 0
 
 
-def test_every_command_of_ansible_reads_our_settings(checkout: Path) -> None:
+@pytest.mark.parametrize("verb", ["status", "logs", "site", "plan", "wake", "sleep", "sweep"])
+def test_every_verb_reads_our_settings(checkout: Path, verb: str) -> None:
+    program(checkout, "python", "")
     program(checkout, "ansible-playbook", 'echo "$ANSIBLE_CONFIG"')
-    assert make(checkout, "sleep").stdout.splitlines()[-1] == f"{checkout}/ansible.cfg"
+    assert make(checkout, verb).stdout.splitlines()[-1] == f"{checkout}/ansible.cfg"
