@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-PROGRAM = Path(__file__).parents[1] / "audit/audit.py"
+from tests.programs import load
 
 SHOWN = """\
 Id=caddy.service
@@ -47,13 +43,7 @@ DropInPaths=
 @pytest.fixture(scope="module")
 def audit() -> ModuleType:
     """The program is no package: it is loaded from its file."""
-    spec = importlib.util.spec_from_file_location("audit_program", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load("tests/audit/audit.py")
 
 
 @pytest.mark.parametrize("name", ["lynis", "lynis-container"])

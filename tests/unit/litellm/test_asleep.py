@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.programs import load
 
 
 class ConnectError(Exception): ...
@@ -26,13 +26,13 @@ MODULES: dict[str, list[type]] = {
 
 
 @pytest.fixture
-def program(load_program: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for name, classes in MODULES.items():
         module = ModuleType(name)
         module.__dict__.update({one.__name__: one for one in classes})
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(Path, "read_text", lambda _: "The assistant is asleep.\n")
-    return load_program("asleep")
+    return load("roles/litellm/files/asleep.py")
 
 
 class Answered(Exception):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.programs import load
 
-PROGRAM = Path(__file__).parents[3] / "roles/open_webui/files/models.py"
 TALKER = {"name": "smollm2", "tools": False, "pictures": False}
 ABLE = {"name": "qwen3", "tools": True, "pictures": False}
 NATIVE: dict[str, Any] = {
@@ -27,12 +25,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for module, names in {"models": ["ModelForm", "Models"], "users": ["Users"]}.items():
         for name in names:
             setattr(sys.modules[f"open_webui.models.{module}"], name, None)
-    spec = importlib.util.spec_from_file_location("open_webui_models_program", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
+    return load("roles/open_webui/files/models.py")
 
 
 def test_only_what_can_do_more_than_talk_is_kept(program: ModuleType) -> None:

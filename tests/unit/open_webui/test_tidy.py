@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.programs import load
 
-PROGRAM = Path(__file__).parents[3] / "roles/open_webui/files/tidy.py"
 ONE, TWO = "0b5f0c1e-1111-4a4a-8b8b-000000000001", "0b5f0c1e-1111-4a4a-8b8b-000000000002"
 NOW = 1_000_000.0
 OLD, NEW = int(NOW) - 24 * 3600 - 1, int(NOW) - 24 * 3600 + 1
@@ -17,13 +14,7 @@ OLD, NEW = int(NOW) - 24 * 3600 - 1, int(NOW) - 24 * 3600 + 1
 
 @pytest.fixture(scope="module")
 def tidy() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("open_webui_tidy", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load("roles/open_webui/files/tidy.py")
 
 
 def test_a_file_goes_when_it_is_old_and_mentioned_nowhere(tidy: ModuleType) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.programs import load
 
-PROGRAM = Path(__file__).parents[3] / "roles/seal/files/seal.py"
 MACHINE_ID = "0123456789abcdef0123456789abcdef"
 CANARY = "correct-horse-battery-staple"
 CREDENTIALS = ("/etc/parrotpark/credentials/*",)
@@ -19,13 +17,7 @@ CREDENTIALS = ("/etc/parrotpark/credentials/*",)
 @pytest.fixture(scope="session")
 def program() -> ModuleType:
     """The role's program runs on the host, not in our environment: it is loaded from its file."""
-    spec = importlib.util.spec_from_file_location("seal_program", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load("roles/seal/files/seal.py")
 
 
 class Host:

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
-import sys
 from collections.abc import MutableMapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.programs import load
 
-FILE = Path(__file__).parents[3] / "roles/vllm/files/guard.py"
 KEY = "the-key"
 BOUNDS = {"choices": 4, "tokens": 1000, "logprobs": 20, "prompts": 2, "inputs": 3, "body_bytes": 30_000}
 CHAT = "/v1/chat/completions"
 CALLED = {"name": "f", "arguments": "{}"}
 HELLO = {"model": "parrot", "messages": [{"role": "user", "content": "Hello"}]}
 
-spec = importlib.util.spec_from_file_location("vllm_guard", FILE)
-assert spec is not None
-assert spec.loader is not None
-guard: ModuleType = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = guard
-spec.loader.exec_module(guard)
+guard = load("roles/vllm/files/guard.py")
 
 
 class Engine:

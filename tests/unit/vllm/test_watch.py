@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import subprocess
@@ -13,31 +12,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.programs import load
 
-PROGRAM = Path(__file__).parents[3] / "roles/vllm/files/watch.py"
 START = 600
 KEY = "a-key-of-the-model-server"
 
 
-def load() -> ModuleType:
-    """The role's program runs on the host, not in our environment: it is loaded from its file."""
-    spec = importlib.util.spec_from_file_location("vllm_watch", PROGRAM)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-watch: Any = load()
+watch: Any = load("roles/vllm/files/watch.py")
 ANSWERED = watch.Look(answered=True, heard=True)
 DEAF = watch.Look()
 
@@ -231,7 +218,7 @@ def program(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], socket.sock
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(30)
         process = subprocess.Popen(
-            [sys.executable, PROGRAM, config, "60", *served],
+            [sys.executable, watch.__file__, config, "60", *served],
             env={"CREDENTIALS_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "notify"), "PATH": "/usr/bin"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
