@@ -65,7 +65,7 @@ def test_nobody_signs_up(browse: httpx2.Client) -> None:
         "/openai/models",
     ],
 )
-@pytest.mark.parametrize("token", ["", "Bearer ", "Bearer sk-a-guess"], ids=["none", "empty", "wrong"])
+@pytest.mark.parametrize("token", ["", "Bearer", "Bearer sk-a-guess"], ids=["none", "empty", "wrong"])
 def test_a_stranger_sees_nothing(browse: httpx2.Client, path: str, token: str) -> None:
     assert browse.get(path, headers={"Authorization": token} if token else {}).status_code in {401, 403}
 

@@ -57,7 +57,8 @@ def test_chat_is_greedy_inference_on_the_same_weights(gpu: Host, client: openai.
         model=generate_model, messages=[{"role": "user", "content": QUESTION}], temperature=0, max_tokens=24
     )
     assert answer.usage is not None
-    assert generated_tokens(gpu) - before == answer.usage.completion_tokens
+    # The model's watch asks for a token, too, every few seconds.
+    assert 0 <= generated_tokens(gpu) - before - answer.usage.completion_tokens <= 2
     direct = str(infer(gpu, GENERATE, generate_model, QUESTION))
     assert len(direct.split()) > 2
     assert (answer.choices[0].message.content or "").startswith(direct)

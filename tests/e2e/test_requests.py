@@ -216,7 +216,12 @@ def test_whatever_is_sent_the_engines_answer_afterwards_and_are_the_same(
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"logprobs": True}, {"logprobs": True, "top_logprobs": 20}, {"n": 4}, {"seed": 1, "temperature": 2, "top_p": 0.5}],
+    [
+        {"logprobs": True},
+        {"logprobs": True, "top_logprobs": 20},
+        {"n": 4, "temperature": 1},
+        {"seed": 1, "temperature": 2, "top_p": 0.5},
+    ],
     ids=json.dumps,
 )
 def test_what_the_api_offers_is_served(http: Http, endpoints: Endpoints, parameters: dict[str, Any]) -> None:

@@ -19,6 +19,8 @@ GATEWAY_ERRORS = {502, 503, 504}  # what a load balancer answers when no server 
 REFUSALS = {400, 404, 413, 422}
 # LiteLLM's account of an error: what the server answered, after the name of LiteLLM's own error and before its advice.
 QUOTED = re.compile(r"Exception - (\{.*\})", re.DOTALL)
+# What its client says of a parameter that this path does not have.
+UNEXPECTED = re.compile(r"got an unexpected keyword argument '(\w+)'")
 NAMED = re.compile(r"litellm\.\w+: (.+)")
 
 
@@ -60,6 +62,8 @@ class Asleep(CustomLogger):
         if words := refusal(original_exception):
             status: int = getattr(original_exception, "status_code")  # noqa: B009 - of some of LiteLLM's exceptions
             return HTTPException(status_code=status, detail=words)
+        if unexpected := UNEXPECTED.search(str(original_exception)):
+            return HTTPException(status_code=400, detail=f'"{unexpected[1]}" is not a parameter here')
         if unreadable(original_exception):
             return HTTPException(status_code=400, detail="the request cannot be read: a parameter has a wrong type")
         return None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from tests.programs import load
+
+
+class HTTPException(Exception):
+    def __init__(self, **given: object) -> None:
+        self.given = given
 
 
 class ConnectError(Exception): ...
@@ -18,7 +24,7 @@ class ConnectTimeout(Exception): ...
 
 MODULES: dict[str, list[type]] = {
     "httpx": [ConnectError, ConnectTimeout],
-    "fastapi": [type("HTTPException", (Exception,), {})],
+    "fastapi": [HTTPException],
     "litellm": [],
     "litellm.integrations": [],
     "litellm.integrations.custom_logger": [type("CustomLogger", (), {})],
@@ -76,6 +82,14 @@ ADVICE = "\n\nLiteLLM: model group 'assistant' failed with the error above. No f
 )
 def test_a_refusal_is_told_in_a_line(program: ModuleType, status: int, words: str, told: str | None) -> None:
     assert program.refusal(Answered(status, words + ADVICE)) == told
+
+
+def test_a_parameter_of_another_path_is_named(program: ModuleType) -> None:
+    words = (
+        "litellm.InternalServerError: AsyncCompletions.create() got an unexpected keyword argument 'response_format'"
+    )
+    answer = asyncio.run(program.handler.async_post_call_failure_hook(original_exception=Answered(500, words + ADVICE)))
+    assert answer.given == {"status_code": 400, "detail": '"response_format" is not a parameter here'}
 
 
 def test_litellms_own_stumbling_is_told_from_a_broken_server(program: ModuleType) -> None:
