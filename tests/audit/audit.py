@@ -41,7 +41,11 @@ umask 022
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-apt-get -qq -o APT::Sandbox::User=root download lynis
+# Package lists of its own: a golden image has none, and what a host has is left as it is.
+mkdir -p lists/partial
+apt() { apt-get -qq -o APT::Sandbox::User=root -o Dir::State::Lists="$folder/lists" "$@" >&2; }
+apt update
+apt download lynis
 dpkg-deb --extract lynis_*.deb .
 echo "$EVERYWHERE" >> etc/lynis/default.prf
 if systemd-detect-virt --quiet --container; then echo "$CONTAINER" >> etc/lynis/default.prf; fi
