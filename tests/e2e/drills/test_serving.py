@@ -136,8 +136,7 @@ for folder in /var/cache/vllm /var/tmp /tmp; do
   mount -t tmpfs -o size=${size}k,nr_inodes=$inodes full $folder
   cp -a /run/full/. $folder && rm -r /run/full
   for number in $(seq 9); do touch $folder/full-$number || break; done
-  cat /dev/zero >$folder/full-1 || true
-  ! mkdir $folder/one-more 2>&-
+  if cat /dev/zero >$folder/full-1 || mkdir $folder/one-more; then exit 1; fi
 done
 """
 
