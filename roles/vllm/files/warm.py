@@ -15,6 +15,7 @@ import urllib.request
 from http import HTTPStatus
 from pathlib import Path
 
+HOPELESS = 3  # restarts, after which waiting on is of no use
 # What compiles only when it is first asked for, is asked for.
 QUESTIONS = {
     "generate": ("/v1/completions", {"prompt": "a", "max_tokens": 2, "logprobs": 2, "temperature": 1, "top_p": 0.9}),
@@ -29,6 +30,12 @@ def answers(port: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def restarts(name: str) -> int:
+    """Tell how often systemd had to start the model again."""
+    show = ["systemctl", "show", "--property=NRestarts", "--value", f"vllm@{name}.service"]
+    return int(subprocess.run(show, check=True, capture_output=True, text=True).stdout)
 
 
 def ask(port: str, runner: str, key: str, seconds: int) -> None:
@@ -54,10 +61,10 @@ def main() -> None:
         subprocess.run(["systemctl", "start", *units], check=True)
         deadline = time.monotonic() + int(seconds)
         while silent := [name for name, port, _ in models if not answers(port)]:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or restarts(silent[0]) >= HOPELESS:
                 journal = ["journalctl", "--lines=60", "--no-pager", "--output=cat", f"--unit=vllm@{silent[0]}"]
                 subprocess.run(journal, check=True)
-                sys.exit(f"vllm@{silent[0]} does not answer within {seconds} s")
+                sys.exit(f"vllm@{silent[0]} does not start")
             time.sleep(1)
         for _, port, runner in models:
             ask(port, runner, key, int(seconds))
