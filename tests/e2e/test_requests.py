@@ -200,7 +200,9 @@ def test_whatever_is_sent_the_engines_answer_afterwards_and_are_the_same(
     before = engines(gpu)
     models = {CHAT: endpoints.chat_model, COMPLETIONS: endpoints.chat_model, EMBEDDINGS: endpoints.embedding_model}
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(requests())
     def send(request: tuple[str, dict[str, Any]]) -> None:
         path, parameters = request
