@@ -33,6 +33,11 @@ def say(line: str) -> None:
 
 def start() -> None:
     """Start the local cloud, or adopt the one that runs; machines that ran when it ended run again."""
+    _ensure_daemon()
+    registry.wait()
+
+
+def _ensure_daemon() -> None:
     own, found = daemon.Owner.this(), daemon.owner()
     if found is not None and found.checkout != own.checkout:
         say(f"adopted the local cloud that runs from {found.checkout} (process {found.pid})")

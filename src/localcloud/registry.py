@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 
 from localcloud.backend import BackendError
@@ -21,6 +23,7 @@ IMAGE = "registry"
 PACKAGE = "docker-registry"
 BASE = "debian-13"
 
+START_SECONDS = 60.0
 DOOR = "registry-door"
 DOOR_SECONDS = 10.0
 
@@ -74,6 +77,30 @@ def serves() -> bool:
 def start() -> None:
     """Start the registry from its newest image; what was pushed before is there."""
     _serve(NAME, PULL_ONLY, "--network=host")
+
+
+def wait() -> None:
+    """Wait until the registry answers, which the supervisor starts.
+
+    Raises:
+        BackendError: it does not.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers():
+        if time.monotonic() > deadline:
+            raise BackendError(
+                f"the registry does not answer on {GATEWAY}:{REGISTRY_PORT}; `python -m localcloud logs` tells why"
+            )
+        time.sleep(0.1)
+
+
+def _answers() -> bool:
+    with (
+        suppress(OSError, HTTPException),
+        urllib.request.urlopen(f"http://{GATEWAY}:{REGISTRY_PORT}/v2/", timeout=5) as reply,
+    ):
+        return bool(reply.status == 200)
+    return False
 
 
 @contextmanager

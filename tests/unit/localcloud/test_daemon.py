@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from localcloud import __main__ as command_line
-from localcloud import daemon, teardown
+from localcloud import daemon, registry, teardown
 from localcloud.backend import BackendError
 
 COMMAND_LOCK = command_line.COMMAND_LOCK
@@ -25,6 +25,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command_line, "COMMAND_LOCK", tmp_path / "command.lock")
     monkeypatch.setattr(command_line, "STATE", tmp_path / "state")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(registry, "wait", lambda: print("the registry answers"))
     return tmp_path
 
 
@@ -65,13 +66,17 @@ def test_another_checkout_s_local_cloud_is_adopted(
 ) -> None:
     monkeypatch.setattr(daemon, "owner", lambda: daemon.Owner(42, "/elsewhere", "other code"))
     assert command_line.main(["start"]) == 0
-    assert capsys.readouterr().out == "adopted the local cloud that runs from /elsewhere (process 42)\n"
+    adopted = "adopted the local cloud that runs from /elsewhere (process 42)"
+    assert capsys.readouterr().out.splitlines() == [adopted, "the registry answers"]
 
 
 def test_starting_twice_changes_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(daemon, "owner", daemon.Owner.this)
     assert command_line.main(["start"]) == 0
-    assert capsys.readouterr().out == f"the local cloud runs (process {os.getpid()})\n"
+    assert capsys.readouterr().out.splitlines() == [
+        f"the local cloud runs (process {os.getpid()})",
+        "the registry answers",
+    ]
 
 
 def test_only_root_commands_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
