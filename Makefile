@@ -11,7 +11,11 @@ UNIT ?=
 EMAIL ?=
 ROUNDS ?= 5
 LINES ?= 100
+# Scenarios of molecule at a time; the largest take a processor and 3 GB of memory each.
+JOBS ?= $(shell nproc)
 YES ?=
+
+ROLES := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
 # Debian's packages that the tests need on top of what the doctor names.
 TEST_PACKAGES := chromium hcloud-cli libnss3-tools
@@ -98,11 +102,13 @@ bench: .venv/run ## Measure a wake of the running stack beside a start by hand [
 audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fail below the bounds of docs/audit.md
 	python tests/audit/audit.py $(INVENTORY)
 
-molecule: packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql]
+molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql JOBS=2]
 	@python -m localcloud start
-	@for role in $(or $(ROLE),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))); do \
-	  molecule test --scenario-name $$role; \
-	done
+	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
+	@$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $(addprefix molecule-,$(or $(ROLE),$(ROLES)))
+
+molecule-%: # One of them; its output comes when it has ended.
+	@start=$$SECONDS; molecule test --scenario-name $* && echo "$* took $$((SECONDS - start)) s"
 
 lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs
 	ruff check .

@@ -54,7 +54,7 @@ def get(call: Call) -> Reply:
 def update(call: Call) -> Reply:
     with call.store.change() as state:
         image = call.own(state.images)
-        description = call.text("description", image.name)
+        description = call.text("description", image.name, pattern="(?s).*")
         state.images[image.id] = replace(image, name=description, labels=call.labels(image.labels))
     return get(call)
 

@@ -186,7 +186,7 @@ def create_image(call: Call) -> Reply:
         image = Image(
             id=state.new_id(),
             project=call.project,
-            name=call.text("description", server.name),
+            name=call.text("description", "", pattern="(?s).*") or server.name,
             created=now(),
             labels=call.labels(),
             server_id=server.id,

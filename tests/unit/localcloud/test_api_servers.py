@@ -204,6 +204,14 @@ def test_update(cloud: LocalCloud) -> None:
     assert cloud.refusal("PUT", path, {"name": "third"}) == (409, "uniqueness_error")
 
 
+def test_a_snapshot_without_description_is_called_like_its_server(cloud: LocalCloud) -> None:
+    server = created(cloud)
+    answer = cloud.do(f"/servers/{server['id']}/actions/create_image", {"type": "snapshot", "description": ""})
+    assert answer["image"]["description"] == server["name"]
+    path = f"/images/{answer['image']['id']}"
+    assert cloud.do(path, {"description": ""}, method="PUT")["image"]["description"] == ""
+
+
 def test_server_from_snapshot(cloud: LocalCloud) -> None:
     server = created(cloud)
     answer = cloud.do(f"/servers/{server['id']}/actions/create_image", {"description": "golden", "labels": {"a": "b"}})
