@@ -81,5 +81,16 @@ def test_secrets_are_roots_alone(host: Host) -> None:
     assert host.run("journalctl --no-pager | grep --quiet -- '[-]of-the-test'").rc == 1
 
 
-def test_unit_is_sandboxed(host: Host) -> None:
-    assert host.run(f"systemd-analyze security --threshold=35 {SERVICE}").rc == 0
+@pytest.fixture
+def wish(host: Host) -> Iterator[str]:
+    """A unit such as a controller starts for a wish."""
+    unit = "parrotpark-wish-awake-9.service"
+    host.run_test("systemd-run --quiet --unit=%s sleep infinity", unit)
+    yield unit
+    host.run_test("systemctl stop %s", unit)
+
+
+def test_units_are_sandboxed(host: Host, wish: str) -> None:
+    for unit in (SERVICE, wish):
+        said = host.run("systemd-analyze security --no-pager --threshold=20 %s", unit)
+        assert said.rc == 0, said.stdout.splitlines()[-1]
