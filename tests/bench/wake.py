@@ -154,7 +154,7 @@ def from_scratch(client: Client, entry: str) -> tuple[float, list[tuple[str, flo
     for image in client.images.get_all(type=["snapshot"], label_selector="parrotpark-role=gpu-image"):
         image.delete()
     begin = time.time()
-    output = must(subprocess.run(["make", "wake"], check=False, capture_output=True, text=True))
+    output = must(subprocess.run(["make", "wake", "VERBOSE=1"], check=False, capture_output=True, text=True))
     whole = time.time() - begin
     tasks = re.findall(r"^(\S.*?) -+ ([\d.]+)s$", output, re.MULTILINE)
     return whole, [(name, float(seconds)) for name, seconds in tasks]

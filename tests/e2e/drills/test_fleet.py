@@ -104,7 +104,7 @@ def test_two_wakes_at_once_make_one_server(entry: Host, project: Client) -> None
 def test_site_changes_nothing_and_wakes_nothing_while_the_wish_is_asleep(entry: Host, project: Client) -> None:
     entry.check_output("parrotpark sleep")
     for target in ("site", "plan"):
-        run = subprocess.run(["make", target], check=False, capture_output=True, text=True)
+        run = subprocess.run(["make", target, "VERBOSE=1"], check=False, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout + run.stderr
         assert set(re.findall(r"changed=(\d+)", run.stdout)) == {"0"}
         assert "asleep; image current" in run.stdout

@@ -57,3 +57,16 @@ def test_every_verb_reads_our_settings(checkout: Path, verb: str) -> None:
     program(checkout, "python", "")
     program(checkout, "ansible-playbook", 'echo "$ANSIBLE_CONFIG"')
     assert make(checkout, verb).stdout.splitlines()[-1] == f"{checkout}/ansible.cfg"
+
+
+@pytest.mark.parametrize("verb", ["site", "wake", "sleep", "sweep"])
+@pytest.mark.parametrize(("words", "shown"), [((), "parrotpark_progress"), (("VERBOSE=1",), "default")])
+def test_a_verb_says_one_line_a_step_unless_asked_for_all(
+    checkout: Path, verb: str, words: tuple[str, ...], shown: str
+) -> None:
+    program(checkout, "ansible-playbook", 'echo "${ANSIBLE_STDOUT_CALLBACK:-default} $ANSIBLE_LOG_PATH"')
+    log = checkout / ".ansible/run.log"
+    log.parent.mkdir()
+    log.write_text("of an earlier run")
+    assert make(checkout, verb, *words).stdout.splitlines()[-1] == f"{shown} {log}"
+    assert (log.read_text(), log.stat().st_mode & 0o777) == ("", 0o600)
