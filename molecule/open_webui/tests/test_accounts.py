@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -22,16 +22,22 @@ def test_the_account_of_a_program_is_an_ordinary_user(ask: Ask) -> None:
     assert ask("/api/v1/auths/signin", ACCOUNT)["role"] == "user"
 
 
-def test_a_new_password_ends_the_sessions_of_the_old_one(
-    ask: Ask, token: str, new_password: Callable[[str], str]
-) -> None:
+@pytest.fixture
+def ada(ask: Ask, token: str) -> Iterator[dict[str, str]]:
     person = {"name": "Ada", "email": f"{uuid4()}@parrotpark.example", "password": "forgotten for ever", "role": "user"}
-    ask("/api/v1/auths/add", person, token)
-    old = ask("/api/v1/auths/signin", person)["token"]
-    new = ask("/api/v1/auths/signin", {**person, "password": new_password(person["email"])})["token"]
+    added = ask("/api/v1/auths/add", person, token)
+    yield person
+    ask(f"/api/v1/users/{added['id']}", token=token, method="DELETE")
+
+
+def test_a_new_password_ends_the_sessions_of_the_old_one(
+    ask: Ask, ada: dict[str, str], new_password: Callable[[str], str]
+) -> None:
+    old = ask("/api/v1/auths/signin", ada)["token"]
+    new = ask("/api/v1/auths/signin", {**ada, "password": new_password(ada["email"])})["token"]
     assert "detail" in ask("/api/v1/auths/", token=old)
-    assert ask("/api/v1/auths/", token=new)["email"] == person["email"]
-    assert "detail" in ask("/api/v1/auths/signin", person)
+    assert ask("/api/v1/auths/", token=new)["email"] == ada["email"]
+    assert "detail" in ask("/api/v1/auths/signin", ada)
 
 
 def test_an_account_that_is_not_there_gets_no_password(new_password: Callable[[str], str]) -> None:
