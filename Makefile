@@ -107,8 +107,8 @@ conformance: packages test-packages .venv/dev ## Test the local cloud, by its AP
 	@python -m localcloud start
 	pytest tests/conformance
 
-drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it mend
-	pytest --durations=0 tests/e2e/drills
+drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it mend [SHARE=0, 1 or 2]
+	pytest --durations=0 $(if $(SHARE),$(shell ls tests/e2e/drills/test_*.py | awk 'NR % 3 == $(SHARE)'),tests/e2e/drills)
 
 bench: .venv/run ## Measure a wake of the running stack beside a start by hand [ROUNDS=5]
 	python tests/bench/wake.py $(ROUNDS)

@@ -105,10 +105,12 @@ def test_a_request_that_asks_too_much_is_refused_in_a_line(host: Host, more: dic
 
 
 @pytest.mark.usefixtures("serving")
-def test_models_connect_to_nothing(host: Host) -> None:
+def test_models_connect_to_themselves_and_to_nothing_else(host: Host) -> None:
     connect = "python3 -c 'import socket; socket.create_connection((\"%s\", %d), 5)'"
     ssh = host.interface.default().addresses[0]
-    for address, port in ((ssh, 22), ("127.0.0.1", 22), ("127.0.0.1", 8001), ("192.0.2.1", 443)):
+    for address, port in ((ssh, 22), ("127.0.0.1", 22), ("127.0.0.1", 80), ("192.0.2.1", 443)):
         as_model = host.run(f"runuser --user=vllm -- {connect % (address, port)}")
         assert "Connection refused" in as_model.stderr, (address, port)
     assert host.run(connect % (ssh, 22)).rc == 0
+    # The watch asks its model.
+    assert host.run(f"runuser --user=vllm -- {connect % ('127.0.0.1', 8001)}").rc == 0
