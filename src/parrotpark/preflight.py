@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 PREFIX = "parrotpark_"
-WIRING = "playbooks/group_vars/all/wiring.yml"
+WIRING = "playbooks/group_vars"
 _EXAMPLE = re.compile(r"(?:https?://)?(?:.+[@.])?example\.(?:com|net|org)(?:[:/].*)?")
 _VARIABLE_FOLDERS = ("group_vars", "host_vars")
 _VARIABLE_SUFFIXES = frozenset({"", ".yml", ".yaml", ".json"})
@@ -54,8 +54,8 @@ def constraints_of(specification: object) -> dict[str, object]:
 def misplaced(settings: Iterable[Setting], owners: Mapping[str, str]) -> list[str]:
     """Refuse role variables (`owners` says whose) in an inventory: wiring would silently win over them."""
     return [
-        f"{setting.name} in {setting.place} is a variable of the role {owners[setting.name]}, and {WIRING} would "
-        f"silently win over it: set a {PREFIX}… input instead, or wire it there"
+        f"{setting.name} in {setting.place} is a variable of the role {owners[setting.name]}, and the wiring "
+        f"in {WIRING} would silently win over it: set a {PREFIX}… input instead, or wire it there"
         for setting in settings
         if setting.name in owners
     ]

@@ -33,7 +33,7 @@ def test_a_role_variable_in_the_inventory_is_refused() -> None:
     settings = [Setting("litellm_port", "group_vars/all.yml"), Setting("ansible_user", "group_vars/all.yml")]
     assert misplaced(settings, {"litellm_port": "litellm", "caddy_domain": "caddy"}) == [
         "litellm_port in group_vars/all.yml is a variable of the role litellm, and "
-        "playbooks/group_vars/all/wiring.yml would silently win over it: set a parrotpark_… input instead, "
+        "the wiring in playbooks/group_vars would silently win over it: set a parrotpark_… input instead, "
         "or wire it there"
     ]
 

@@ -18,7 +18,12 @@ SCHEMA = yaml.safe_load((ROOT / "inventories/inputs.yml").read_text())["argument
 SECRETS = fill_gaps({}, ["gpu-1", "gpu-2", "gpu-3"]).values
 SURROUNDINGS = {
     "groups": {},
-    "hostvars": {"localhost": {"golden_image_found": {"current": True}, "hcloud_server_volume": {"hcloud_volume": {}}}},
+    "hostvars": {
+        "localhost": {
+            "golden_image_found": {"current": True},
+            "hcloud_server_volume": {"hcloud_volume": {"linux_device": "/dev/x"}},
+        }
+    },
     "playbook_dir": str(ROOT / "playbooks"),
     "inventory_dir": str(ROOT / "inventories/local"),
     "ansible_run_tags": ["all"],
@@ -57,7 +62,7 @@ def wired(given: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in loader.load_from_file(str(file), trusted_as_template=True).items()
     }
     templar = Templar(loader, variables={**SURROUNDINGS, **SECRETS, **given, **wiring})
-    return {name: templar.template(value) for name, value in wiring.items() if name != "data_volume_device"}
+    return {name: templar.template(value) for name, value in wiring.items()}
 
 
 def differences(one: Any, other: Any, place: str = "") -> Iterator[str]:
