@@ -11,7 +11,8 @@ description:
   - A role variable in C(group_vars) or C(host_vars) of the inventory is refused, because the wiring in
     C(playbooks/group_vars) would silently win over it.
   - A C(parrotpark_*) name that is not in the schema is refused, also as an extra variable.
-  - The inputs are validated against the schema as Ansible validates a role's arguments.
+  - The inputs are validated against the schema as Ansible validates a role's arguments. Their defaults come from the
+    inventory plugin.
 author: Parrotpark
 attributes:
   check_mode:

@@ -45,10 +45,20 @@ def options_of(specification: object) -> Options:
     return options
 
 
-def constraints_of(specification: object) -> dict[str, object]:
-    """Return what the file says of options together, such as `required_if`."""
-    main = specification.get("argument_specs", {}).get("main", {}) if isinstance(specification, Mapping) else {}
-    return {name: value for name, value in main.items() if name.startswith("required_")}
+def defaults_of(schema: Options) -> dict[str, object]:
+    """Return what inputs are that nobody gave."""
+    return {name: option["default"] for name, option in schema.items() if "default" in option}
+
+
+def constraints_of(specification: object) -> dict[str, list[object]]:
+    """Return what the entry points of the file say of options together, such as `required_if`."""
+    constraints: dict[str, list[object]] = {}
+    entry_points = specification.get("argument_specs", {}) if isinstance(specification, Mapping) else {}
+    for entry_point in entry_points.values():
+        for name, value in entry_point.items():
+            if name.startswith("required_"):
+                constraints.setdefault(name, []).extend(value)
+    return constraints
 
 
 def misplaced(settings: Iterable[Setting], owners: Mapping[str, str]) -> list[str]:
@@ -75,11 +85,14 @@ def unknown(settings: Iterable[Setting], schema: Options) -> list[str]:
 
 
 def missing(given: Mapping[str, object], schema: Options, place: str) -> list[str]:
-    """Name the required inputs that nobody gave, with their descriptions; `place` is where they belong."""
+    """Name the inputs that are needed and that nobody gave, with their descriptions; `place` is where they belong.
+
+    One with a default is there, unless somebody has made it nothing.
+    """
     return [
         f"{name} is missing from {place}: {description(option)}"
         for name, option in schema.items()
-        if option.get("required") is True and given.get(name) is None
+        if (option.get("required") is True or "default" in option) and given.get(name) is None
     ]
 
 

@@ -11,10 +11,11 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
+from parrotpark.preflight import defaults_of, options_of
 from parrotpark.secrets.catalogue import fill_gaps
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = yaml.safe_load((ROOT / "inventories/inputs.yml").read_text())["argument_specs"]["main"]["options"]
+SCHEMA = options_of(yaml.safe_load((ROOT / "inventories/inputs.yml").read_text()))
 SECRETS = fill_gaps({}, ["gpu-1", "gpu-2", "gpu-3"]).values
 SURROUNDINGS = {
     "groups": {},
@@ -41,7 +42,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def inputs(home: str) -> dict[str, Any]:
     """The local inputs, with every path below `home`."""
-    given = yaml.safe_load((ROOT / "inventories/local/group_vars/all.yml").read_text())
+    owners = yaml.safe_load((ROOT / "inventories/local/group_vars/all.yml").read_text())
+    given = {**defaults_of(SCHEMA), **owners}
     paths = {name: f"{home}/file" for name, option in SCHEMA.items() if option["type"] == "path"}
     lists = {name: [f"{home}/file"] for name, option in SCHEMA.items() if option.get("elements") == "path"}
     models = [

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from jinja2 import Environment, nodes
 
 from parrotpark import preflight
@@ -133,6 +134,24 @@ def test_templates_only_filter(file: str) -> None:
         or (isinstance(node, nodes.Call) and node.node != nodes.Name("lookup", "load"))
     ]
     assert odd == []
+
+
+def test_inputs_have_the_same_subjects() -> None:
+    assert INPUTS["argument_specs"].keys() <= {"facts", *SUBJECTS}
+
+
+def test_an_input_is_its_owners_or_has_a_default() -> None:
+    inputs = preflight.options_of(INPUTS)
+    assert [name for name, option in inputs.items() if option.get("required") and "default" in option] == []
+    assert ArgumentSpecValidator(inputs).validate(preflight.defaults_of(inputs)).error_messages == [
+        f"missing required arguments: {', '.join(sorted(name for name in inputs if inputs[name].get('required')))}"
+    ]
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("inventories/*/group_vars/all.yml")), ids=lambda file: file.parts[-3])
+def test_an_inventory_does_not_say_what_everybody_says(file: Path) -> None:
+    defaults = preflight.defaults_of(preflight.options_of(INPUTS))
+    assert [name for name, value in yaml.safe_load(file.read_text()).items() if defaults.get(name) == value] == []
 
 
 def test_every_role_is_there_and_used() -> None:
