@@ -10,12 +10,12 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from parrotpark import models
+from parrotpark import front, golden, models
 from parrotpark.cloud_config import cloud_config
 from parrotpark.fingerprint import FingerprintError, fingerprint
 from parrotpark.fleet.errors import WishError
 from parrotpark.fleet.wish import Wish
-from parrotpark.models import Model, ModelError
+from parrotpark.models import ModelError
 from parrotpark.slots import Slot, SlotError, slot_document, slots
 
 
@@ -69,24 +69,34 @@ def slot_peers(slots: Sequence[Mapping[str, str]], keys: Mapping[str, Mapping[st
     ]
 
 
-def _of_catalogue(function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+def _of_catalogue[R](function: Callable[..., R]) -> Callable[..., R]:
     """Let a function of models take the inventory's list, as templates pass no objects on."""
 
     @wraps(function)
-    def wrapped(entries: Sequence[Mapping[str, Any]], *args: Any) -> list[Any]:
+    def wrapped(entries: Sequence[Mapping[str, Any]], *args: Any) -> R:
         return function(models.catalogue(entries), *args)
 
     return _one_line_errors(wrapped)
 
 
-def model_names(catalogue: Sequence[Model], purpose: str) -> list[str]:
-    """Name the models that have a purpose."""
-    return [model.name for model in catalogue if model.purpose == purpose]
+def url(domain: str, port: int | str) -> str:
+    """Write the URL that people use."""
+    return front.url(domain, int(port))
 
 
 def wish(text: str, slots: int) -> str:
     """Read a wish as the scheduler does, and write it as it does; refuse one for more hosts than there are slots."""
     return Wish.parse(text).fitting(slots).render()
+
+
+def wants_image(wish: str, run_tags: Sequence[str], skip_tags: Sequence[str]) -> bool:
+    """Say whether a run of these tags makes the golden image."""
+    return golden.wanted(Wish.parse(wish), run_tags, skip_tags)
+
+
+def wakes_from(whole: str, found: Mapping[str, Any], wanted: bool, before_bake: bool) -> str:
+    """Choose the fingerprint that the scheduler makes hosts from; `found` is what the golden image's role found."""
+    return golden.wakes_from(whole, found.get("newest"), current=found["current"], baked=wanted and not before_bake)
 
 
 class FilterModule:
@@ -100,7 +110,14 @@ class FilterModule:
             "parrotpark_cloud_config": cloud_config,
             "parrotpark_fingerprint": _one_line_errors(fingerprint_of),
             "parrotpark_wish": _one_line_errors(wish),
-            "parrotpark_model_names": _of_catalogue(model_names),
+            "parrotpark_wants_image": _one_line_errors(wants_image),
+            "parrotpark_wakes_from": wakes_from,
+            "parrotpark_url": url,
+            "parrotpark_addresses": front.addresses,
+            "parrotpark_publicly_trusted": front.publicly_trusted,
+            "parrotpark_own_ca": front.own_ca,
+            "parrotpark_first_model": _of_catalogue(models.first_model),
+            "parrotpark_model_folders": _of_catalogue(models.folders),
             "parrotpark_vllm_models": _of_catalogue(models.vllm_models),
             "parrotpark_litellm_models": _of_catalogue(models.litellm_models),
             "parrotpark_model_endpoints": _of_catalogue(models.endpoints),

@@ -17,6 +17,7 @@ from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
+from parrotpark import preflight
 from parrotpark.cloud import Server
 from parrotpark.cloud.errors import CloudError
 from parrotpark.inventory import Host, Settings, hosts, list_servers
@@ -37,6 +38,8 @@ description:
   - Which projects those are, and with which keys hosts are reached, is not written down a second time. It follows from
     the inputs that create the servers, C(parrotpark_entry_endpoint), C(parrotpark_entry_token_file), the same two of
     C(gpu), and C(parrotpark_state_dir), as the C(group_vars/all) beside the configuration and extra variables set them.
+  - The inputs that nobody sets have the defaults of C(inventories/inputs.yml). It gives them to the group C(all) as
+    variables of the inventory itself, over which C(group_vars/all) and everything else win.
   - A cloud that cannot be asked ends the command. With a warning instead, a run would find no hosts, skip everything
     and end as if it had done its work.
   - Unless Ansible was given a vault password, it also gives the one in C(parrotpark_vault_password_file) to Ansible.
@@ -69,6 +72,7 @@ compose:
 
 # Playbooks name them while they are empty, too; the last one is filled by the run that bakes.
 GROUPS = ("entry", "gpu", "bake")
+INPUTS = Path(__file__).parents[2] / "inventories/inputs.yml"
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -84,6 +88,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._read_config_data(path)
         # Ansible tells it to hosts only; before the first run there is none, but localhost reads the inputs, too.
         inventory.set_variable("all", "inventory_dir", str(Path(path).absolute().parent))
+        schema = preflight.options_of(loader.load_from_file(str(INPUTS), trusted_as_template=True))
+        for name, value in preflight.defaults_of(schema).items():
+            inventory.set_variable("all", name, value)
         for group in GROUPS:
             inventory.add_group(group)
         if CLIARGS.get("syntax"):

@@ -9,9 +9,10 @@ short_description: Refuse inputs that are missing, mistyped, unknown or in the w
 description:
   - Judges the inventory before anything is touched, and names every problem with its fix, one a line.
   - A role variable in C(group_vars) or C(host_vars) of the inventory is refused, because the wiring in
-    C(playbooks/group_vars/all) would silently win over it.
+    C(playbooks/group_vars) would silently win over it.
   - A C(parrotpark_*) name that is not in the schema is refused, also as an extra variable.
-  - The inputs are validated against the schema as Ansible validates a role's arguments.
+  - The inputs are validated against the schema as Ansible validates a role's arguments. Their defaults come from the
+    inventory plugin.
 author: Parrotpark
 attributes:
   check_mode:

@@ -9,6 +9,7 @@ from parrotpark import lease as label
 from parrotpark.cloud import Cloud, Image, Server
 from parrotpark.cloud.errors import NotFound
 from parrotpark.fingerprint import Fingerprint, changed_parts
+from parrotpark.fleet.wish import ASLEEP, Wish
 from parrotpark.lease import State
 
 ROLE = "gpu-image"
@@ -26,6 +27,21 @@ class Plan:
     def changes(self) -> bool:
         """Whether anything has to happen."""
         return self.image is None or bool(self.finished or self.surplus)
+
+
+def wanted(wish: Wish, run_tags: Sequence[str], skip_tags: Sequence[str]) -> bool:
+    """Say whether a run makes the image: for hosts that shall serve, and in no run of some tags, which would leave out
+    parts of the host.
+    """
+    return wish != ASLEEP and list(run_tags) == ["all"] and not skip_tags
+
+
+def wakes_from(whole: str, newest: str | None, *, current: bool, baked: bool) -> str:
+    """Choose the fingerprint of the image that the scheduler makes hosts from.
+
+    Until there is one of the `current` fingerprint, or one is sure to be `baked`, that is the newest, stale or not.
+    """
+    return whole if current or baked else newest or whole
 
 
 def find(cloud: Cloud) -> Sequence[Image]:

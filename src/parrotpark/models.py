@@ -106,6 +106,17 @@ def _model(entry: Mapping[str, Any], port: int) -> Model:
     return model
 
 
+def first_model(models: Iterable[Model], purpose: str) -> dict[str, Any]:
+    """Choose the model that is used where nobody chooses: the first of its purpose."""
+    model = next(model for model in models if model.purpose == purpose)
+    return {"name": model.name, "context_length": model.context_length}
+
+
+def folders(models: Iterable[Model]) -> list[str]:
+    """List the folders of the control machine that hold weights."""
+    return [model.source["folder"] for model in models if "folder" in model.source]
+
+
 def vllm_models(models: Iterable[Model]) -> list[dict[str, Any]]:
     """Say what is served, and how, in the words of the role's `vllm_models`."""
     return [

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 PREFIX = "parrotpark_"
-WIRING = "playbooks/group_vars/all/wiring.yml"
+WIRING = "playbooks/group_vars"
 _EXAMPLE = re.compile(r"(?:https?://)?(?:.+[@.])?example\.(?:com|net|org)(?:[:/].*)?")
 _VARIABLE_FOLDERS = ("group_vars", "host_vars")
 _VARIABLE_SUFFIXES = frozenset({"", ".yml", ".yaml", ".json"})
@@ -45,17 +45,27 @@ def options_of(specification: object) -> Options:
     return options
 
 
-def constraints_of(specification: object) -> dict[str, object]:
-    """Return what the file says of options together, such as `required_if`."""
-    main = specification.get("argument_specs", {}).get("main", {}) if isinstance(specification, Mapping) else {}
-    return {name: value for name, value in main.items() if name.startswith("required_")}
+def defaults_of(schema: Options) -> dict[str, object]:
+    """Return what inputs are that nobody gave."""
+    return {name: option["default"] for name, option in schema.items() if "default" in option}
+
+
+def constraints_of(specification: object) -> dict[str, list[object]]:
+    """Return what the entry points of the file say of options together, such as `required_if`."""
+    constraints: dict[str, list[object]] = {}
+    entry_points = specification.get("argument_specs", {}) if isinstance(specification, Mapping) else {}
+    for entry_point in entry_points.values():
+        for name, value in entry_point.items():
+            if name.startswith("required_"):
+                constraints.setdefault(name, []).extend(value)
+    return constraints
 
 
 def misplaced(settings: Iterable[Setting], owners: Mapping[str, str]) -> list[str]:
     """Refuse role variables (`owners` says whose) in an inventory: wiring would silently win over them."""
     return [
-        f"{setting.name} in {setting.place} is a variable of the role {owners[setting.name]}, and {WIRING} would "
-        f"silently win over it: set a {PREFIX}… input instead, or wire it there"
+        f"{setting.name} in {setting.place} is a variable of the role {owners[setting.name]}, and the wiring "
+        f"in {WIRING} would silently win over it: set a {PREFIX}… input instead, or wire it there"
         for setting in settings
         if setting.name in owners
     ]
@@ -75,11 +85,14 @@ def unknown(settings: Iterable[Setting], schema: Options) -> list[str]:
 
 
 def missing(given: Mapping[str, object], schema: Options, place: str) -> list[str]:
-    """Name the required inputs that nobody gave, with their descriptions; `place` is where they belong."""
+    """Name the inputs that are needed and that nobody gave, with their descriptions; `place` is where they belong.
+
+    One with a default is there, unless somebody has made it nothing.
+    """
     return [
         f"{name} is missing from {place}: {description(option)}"
         for name, option in schema.items()
-        if option.get("required") is True and given.get(name) is None
+        if (option.get("required") is True or "default" in option) and given.get(name) is None
     ]
 
 

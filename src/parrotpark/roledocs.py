@@ -94,17 +94,19 @@ def readme(role: str, entry: Spec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def inputs_page(entry: Spec) -> str:
-    """Return the text of the page about the inputs."""
+def inputs_page(entries: Mapping[str, Spec]) -> str:
+    """Return the text of the page about the inputs, which has a section for each entry point."""
     lines = [
         "# Inputs",
         "",
-        "What you set in `inventories/<name>/group_vars/all.yml`; preflight refuses every other name.",
+        "What you set in `inventories/<name>/group_vars/all.yml`; preflight refuses every other name. What is required",
+        "is yours to decide; all else has the default that stands here, or may be left out.",
         "",
     ]
-    lines += ["| Input | Type | Default | Meaning |", "|---|---|---|---|"]
-    lines += [row(option) for option in options_of(entry["options"])]
-    lines += ["", f"Written by `python -m parrotpark.roledocs` from `{INPUTS}`: edit that file."]
+    for entry in entries.values():
+        lines += [f"## {entry['short_description']}", "", "| Input | Type | Default | Meaning |", "|---|---|---|---|"]
+        lines += [*(row(option) for option in options_of(entry["options"])), ""]
+    lines += [f"Written by `python -m parrotpark.roledocs` from `{INPUTS}`: edit that file."]
     return "\n".join(lines) + "\n"
 
 
@@ -125,10 +127,10 @@ def annotate(defaults: str, entry: Spec) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main_entry(source: Path) -> Spec:
-    """Return the main entry point of a spec."""
-    entry: Spec = yaml.safe_load(source.read_text())["argument_specs"]["main"]
-    return entry
+def entries(source: Path) -> Mapping[str, Spec]:
+    """Return the entry points of a spec."""
+    found: Mapping[str, Spec] = yaml.safe_load(source.read_text())["argument_specs"]
+    return found
 
 
 def generated(role: Path) -> dict[Path, str]:
@@ -137,7 +139,7 @@ def generated(role: Path) -> dict[Path, str]:
     Raises SpecError if the spec lacks what the files are made of.
     """
     source = role / "meta/argument_specs.yml"
-    entry = main_entry(source)
+    entry = entries(source)["main"]
     defaults = role / "defaults/main.yml"
     try:
         files = {role / "README.md": readme(role.name, entry)}
@@ -174,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         drifted = drift(roles)
         if not options.roles and INPUTS.exists():
-            drifted |= differing({INPUTS_PAGE: inputs_page(main_entry(INPUTS))})
+            drifted |= differing({INPUTS_PAGE: inputs_page(entries(INPUTS))})
     except SpecError as error:
         parser.error(str(error))
     for path, text in drifted.items():

@@ -12,7 +12,19 @@ from parrotpark import bake_server, golden
 from parrotpark.cloud import Image
 from parrotpark.cloud.errors import NotFound
 from parrotpark.fingerprint import Fingerprint
-from parrotpark.golden import carry_out, current, labels, says, surplus, to_finish, to_make, why_stale
+from parrotpark.fleet.wish import Wish
+from parrotpark.golden import (
+    carry_out,
+    current,
+    labels,
+    says,
+    surplus,
+    to_finish,
+    to_make,
+    wakes_from,
+    wanted,
+    why_stale,
+)
 from parrotpark.lease import Lease, State
 
 if TYPE_CHECKING:
@@ -121,3 +133,32 @@ def test_such_a_host_is_not_deleted_either(cloud: FakeCloud, fingerprint: Finger
     make(cloud)
     assert finish(cloud)
     assert cloud.calls == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "run_tags", "skip_tags", "is_wanted"),
+    [
+        ("awake", ["all"], [], True),
+        ("awake 2", ["all"], [], True),
+        ("asleep", ["all"], [], False),
+        ("awake", ["vllm"], [], False),
+        ("awake", ["all"], ["vllm"], False),
+    ],
+)
+def test_an_image_is_made_for_hosts_that_shall_serve_and_whole(
+    wish: str, run_tags: list[str], skip_tags: list[str], is_wanted: bool
+) -> None:
+    assert wanted(Wish.parse(wish), run_tags, skip_tags) is is_wanted
+
+
+@pytest.mark.parametrize(
+    ("newest", "is_current", "baked", "chosen"),
+    [
+        ("old", True, False, "new"),
+        ("old", False, True, "new"),
+        ("old", False, False, "old"),
+        (None, False, False, "new"),  # the scheduler says that there is none
+    ],
+)
+def test_hosts_are_made_from_the_image_there_is(newest: str | None, is_current: bool, baked: bool, chosen: str) -> None:
+    assert wakes_from("new", newest, current=is_current, baked=baked) == chosen

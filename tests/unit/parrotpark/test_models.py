@@ -14,6 +14,8 @@ from parrotpark.models import (
     catalogue,
     chat_models,
     endpoints,
+    first_model,
+    folders,
     litellm_models,
     open_ports,
     source,
@@ -103,6 +105,16 @@ def test_the_gateway_sends_no_tools_to_a_model_that_cannot_call_them() -> None:
     assert able["output_cost_per_token"] == 2e-06
     assert able["api_base"] == "http://10.78.0.1:8002/v1"
     assert embedding["mode"] == "embedding"
+
+
+def test_the_first_model_of_a_purpose_is_used_where_nobody_chooses() -> None:
+    models = catalogue([RERANK, CHAT, {**CHAT, "name": "second", "context_length": 1}, EMBEDDING])
+    assert first_model(models, "chat") == {"name": "qwen3-0.6b", "context_length": 4096}
+    assert first_model(models, "embedding") == {"name": "all-minilm", "context_length": 256}
+
+
+def test_weights_of_a_hub_lie_in_no_folder() -> None:
+    assert folders(catalogue([CHAT, EMBEDDING, RERANK])) == ["/models/All-MiniLM", "/models/reranker"]
 
 
 def test_the_chat_offers_only_what_one_can_chat_with() -> None:

@@ -10,6 +10,7 @@ from parrotpark.preflight import (
     Options,
     Setting,
     constraints_of,
+    defaults_of,
     description,
     misplaced,
     missing,
@@ -33,7 +34,7 @@ def test_a_role_variable_in_the_inventory_is_refused() -> None:
     settings = [Setting("litellm_port", "group_vars/all.yml"), Setting("ansible_user", "group_vars/all.yml")]
     assert misplaced(settings, {"litellm_port": "litellm", "caddy_domain": "caddy"}) == [
         "litellm_port in group_vars/all.yml is a variable of the role litellm, and "
-        "playbooks/group_vars/all/wiring.yml would silently win over it: set a parrotpark_… input instead, "
+        "the wiring in playbooks/group_vars would silently win over it: set a parrotpark_… input instead, "
         "or wire it there"
     ]
 
@@ -54,6 +55,15 @@ def test_an_unknown_input_is_refused_with_the_nearest_name() -> None:
 def test_a_missing_input_is_named_with_what_it_is() -> None:
     assert missing({"parrotpark_domain": "localhost", "parrotpark_gpu_slots": None}, SCHEMA, "all.yml") == [
         "parrotpark_gpu_slots is missing from all.yml: How many. When awake."
+    ]
+
+
+def test_a_default_is_what_nobody_gave_unless_somebody_made_it_nothing() -> None:
+    schema: Options = {"parrotpark_gpu_slots": {"default": 2, "description": "How many."}, "parrotpark_tools": {}}
+    assert defaults_of(schema) == {"parrotpark_gpu_slots": 2}
+    assert missing(defaults_of(schema), schema, "all.yml") == []
+    assert missing({"parrotpark_gpu_slots": None}, schema, "all.yml") == [
+        "parrotpark_gpu_slots is missing from all.yml: How many."
     ]
 
 
@@ -123,7 +133,10 @@ def test_files_that_must_be_there_are_missed(tmp_path: Path, monkeypatch: pytest
 
 def test_what_is_said_of_options_together_is_found() -> None:
     together = {"required_if": [["tls", "acme", ["email"]]], "options": {}, "short_description": "x"}
-    assert constraints_of({"argument_specs": {"main": together}}) == {"required_if": together["required_if"]}
+    entry_points = {"door": together, "chat": {"required_if": [["a", "b", ["c"]]]}, "data": {}}
+    assert constraints_of({"argument_specs": entry_points}) == {
+        "required_if": [["tls", "acme", ["email"]], ["a", "b", ["c"]]]
+    }
     assert constraints_of(None) == {}
 
 

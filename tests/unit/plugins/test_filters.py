@@ -34,6 +34,26 @@ def test_a_wish_is_what_the_scheduler_takes_for_one() -> None:
         evaluate("'awake 4' | parrotpark_wish(3)")
 
 
+@pytest.mark.parametrize(("tags", "wanted"), [(["all"], True), (["vllm"], False)])
+def test_a_run_of_some_tags_makes_no_image(tags: list[str], wanted: bool) -> None:
+    assert evaluate("'awake 2' | parrotpark_wants_image(tags, [])", tags=tags) is wanted
+
+
+def test_the_scheduler_wakes_from_what_there_will_be() -> None:
+    found = {"current": False, "newest": "old"}
+    expression = "'new' | parrotpark_wakes_from(found, wanted, before_bake)"
+    assert evaluate(expression, found=found, wanted=True, before_bake=False) == "new"
+    assert evaluate(expression, found=found, wanted=True, before_bake=True) == "old"
+    assert evaluate(expression, found={"current": True}, wanted=False, before_bake=True) == "new"
+
+
+def test_the_front_door() -> None:
+    assert evaluate("'ai.example.org' | parrotpark_url('443')") == "https://ai.example.org"
+    assert evaluate("'localhost' | parrotpark_addresses") == ["localhost", "127.0.0.1"]
+    assert evaluate("'acme' | parrotpark_publicly_trusted") is True
+    assert evaluate("'internal' | parrotpark_own_ca('/srv/caddy')") == "/srv/caddy/pki/authorities/local/root.crt"
+
+
 def test_slot_peers() -> None:
     keys = {"gpu-1": {"wireguard_public_key": "p"}, "gpu-9": {"wireguard_public_key": "q"}}
     assert evaluate("1 | parrotpark_slots('10.78.0.0/24') | parrotpark_slot_peers(keys)", keys=keys) == [
@@ -70,7 +90,11 @@ MODELS = [
 
 
 def test_models() -> None:
-    assert evaluate("models | parrotpark_model_names('embedding')", models=MODELS) == ["minilm"]
+    assert evaluate("models | parrotpark_first_model('embedding')", models=MODELS) == {
+        "name": "minilm",
+        "context_length": 256,
+    }
+    assert evaluate("models | parrotpark_model_folders", models=MODELS) == ["/models/SmolLM2", "/models/MiniLM"]
     assert [model["name"] for model in evaluate("models | parrotpark_vllm_models", models=MODELS)] == [
         "smollm2",
         "minilm",

@@ -35,7 +35,7 @@ def load(local_cloud: Served, token: str, tmp_path: Path) -> Load:
     (tmp_path / "token").write_text(token)
 
     def load(
-        *, inputs: dict[str, str] | None = None, secrets: list[Any] | None = None, **options: Any
+        *, inputs: dict[str, str | None] | None = None, secrets: list[Any] | None = None, **options: Any
     ) -> InventoryData:
         given = {
             "parrotpark_entry_endpoint": local_cloud.endpoint,
@@ -48,7 +48,8 @@ def load(local_cloud: Served, token: str, tmp_path: Path) -> Load:
         }
         (tmp_path / "entry").write_text("e" * 64)
         (tmp_path / "group_vars").mkdir(exist_ok=True)
-        (tmp_path / "group_vars/all.yml").write_text(yaml.safe_dump(given))
+        set_ones = {name: value for name, value in given.items() if value is not None}
+        (tmp_path / "group_vars/all.yml").write_text(yaml.safe_dump(set_ones))
         path = tmp_path / "parrotpark.yml"
         path.write_text(yaml.safe_dump({"plugin": "parrotpark", **options}))
         loader = DataLoader()
@@ -117,6 +118,19 @@ def test_hosts_are_reached_with_the_keys_of_the_state_folder(load: Load, tmp_pat
 
 def test_localhost_knows_the_folder_of_an_empty_inventory(load: Load, tmp_path: Path) -> None:
     assert load().groups["all"].get_vars()["inventory_dir"] == str(tmp_path)
+
+
+def test_what_nobody_sets_has_the_default_of_the_schema(load: Load) -> None:
+    variables = load(inputs={"parrotpark_gpu_slots": "7"}).groups["all"].get_vars()
+    assert variables["parrotpark_public_port"] == 443
+    assert variables["parrotpark_gpu_slots"] == 2  # group_vars win over it later
+    assert "parrotpark_domain" not in variables
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_default_may_be_a_template(load: Load, tmp_path: Path) -> None:
+    variables = load(inputs={"parrotpark_state_dir": None}).hosts["gpu-1"].get_vars()
+    assert variables["ansible_ssh_private_key_file"] == f"{tmp_path}/.state/ssh/id_ed25519"
 
 
 def test_the_cache_answers_until_it_is_old(load: Load, cloud: Cloud, tmp_path: Path) -> None:

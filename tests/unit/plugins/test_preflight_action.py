@@ -83,7 +83,7 @@ def test_role_variables_and_unknown_inputs_are_refused_with_their_file(run_actio
     (site / "inventories/local/host_vars/entry.yml").write_text("litellm_port: 1\nparrotpark_domian: x\n")
     assert judge(run_action, site) == [
         "litellm_port in inventories/local/host_vars/entry.yml is a variable of the role litellm, and "
-        "playbooks/group_vars/all/wiring.yml would silently win over it: set a parrotpark_… input instead, "
+        "the wiring in playbooks/group_vars would silently win over it: set a parrotpark_… input instead, "
         "or wire it there",
         "parrotpark_domian in inventories/local/host_vars/entry.yml is no input: did you mean parrotpark_domain?",
     ]

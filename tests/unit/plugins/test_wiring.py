@@ -11,14 +11,20 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
+from parrotpark.preflight import defaults_of, options_of
 from parrotpark.secrets.catalogue import fill_gaps
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = yaml.safe_load((ROOT / "inventories/inputs.yml").read_text())["argument_specs"]["main"]["options"]
+SCHEMA = options_of(yaml.safe_load((ROOT / "inventories/inputs.yml").read_text()))
 SECRETS = fill_gaps({}, ["gpu-1", "gpu-2", "gpu-3"]).values
 SURROUNDINGS = {
     "groups": {},
-    "hostvars": {"localhost": {"golden_image_found": {"current": True}, "hcloud_server_volume": {"hcloud_volume": {}}}},
+    "hostvars": {
+        "localhost": {
+            "golden_image_found": {"current": True},
+            "hcloud_server_volume": {"hcloud_volume": {"linux_device": "/dev/x"}},
+        }
+    },
     "playbook_dir": str(ROOT / "playbooks"),
     "inventory_dir": str(ROOT / "inventories/local"),
     "ansible_run_tags": ["all"],
@@ -36,7 +42,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def inputs(home: str) -> dict[str, Any]:
     """The local inputs, with every path below `home`."""
-    given = yaml.safe_load((ROOT / "inventories/local/group_vars/all.yml").read_text())
+    owners = yaml.safe_load((ROOT / "inventories/local/group_vars/all.yml").read_text())
+    given = {**defaults_of(SCHEMA), **owners}
     paths = {name: f"{home}/file" for name, option in SCHEMA.items() if option["type"] == "path"}
     lists = {name: [f"{home}/file"] for name, option in SCHEMA.items() if option.get("elements") == "path"}
     models = [
@@ -57,7 +64,7 @@ def wired(given: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in loader.load_from_file(str(file), trusted_as_template=True).items()
     }
     templar = Templar(loader, variables={**SURROUNDINGS, **SECRETS, **given, **wiring})
-    return {name: templar.template(value) for name, value in wiring.items() if name != "data_volume_device"}
+    return {name: templar.template(value) for name, value in wiring.items()}
 
 
 def differences(one: Any, other: Any, place: str = "") -> Iterator[str]:

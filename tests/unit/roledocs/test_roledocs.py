@@ -112,10 +112,18 @@ def test_the_page_of_the_inputs_drifts_like_a_readme(
     for folder in ("inventories", "docs"):
         (tmp_path / folder).mkdir()
     option = "{type: str, required: true, description: Its name.}"
-    roledocs.INPUTS.write_text(f"argument_specs: {{main: {{options: {{parrot_name: {option}}}}}}}")
+    other = "{type: int, default: 2, description: How many.}"
+    roledocs.INPUTS.write_text(
+        f"argument_specs: {{cage: {{short_description: Its cage, options: {{parrot_name: {option}}}}},"
+        f" food: {{short_description: Its food, options: {{parrot_nuts: {other}}}}}}}"
+    )
     assert roledocs.main(["--check"]) == 1
     assert roledocs.main([]) == 0
-    assert "| `parrot_name` | str | required | Its name. |" in roledocs.INPUTS_PAGE.read_text()
+    cage, food = roledocs.INPUTS_PAGE.read_text().split("## ")[1:]
+    assert cage.startswith("Its cage\n\n| Input |")
+    assert "| `parrot_name` | str | required | Its name. |" in cage
+    assert food.startswith("Its food\n\n| Input |")
+    assert "| `parrot_nuts` | int | `2` | How many. |" in food
     capsys.readouterr()
     assert roledocs.main(["--check"]) == 0
     assert capsys.readouterr().out == ""
