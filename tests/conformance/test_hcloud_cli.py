@@ -88,7 +88,7 @@ def test_volumes(hcloud: Hcloud, cloud: Served) -> None:
     hcloud("volume", "attach", "data", "--server", "entry")
     assert [len(volumes) for volumes in cloud.backend.shown.values()] == [1]
     assert "entry" in hcloud("volume", "list")
-    assert "(resource_in_use)" in refusal(hcloud, "volume", "delete", "data")
+    assert "(service_error)" in refusal(hcloud, "volume", "delete", "data")
     hcloud("volume", "detach", "data")
     assert [*cloud.backend.shown.values()] == [()]
     hcloud("volume", "resize", "data", "--size", "20")

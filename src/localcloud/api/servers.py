@@ -14,6 +14,7 @@ from ..store import State
 from . import views
 from .call import Call, Handler, Json, Reply, chosen
 from .errors import invalid, protected, refused
+from .firewalls import refuse_too_many
 from .images import bootable
 from .primary_ips import new_primary_ip
 
@@ -84,6 +85,7 @@ def create(call: Call) -> Reply:
             firewall = call.own(state.firewalls, wanted, "firewall")
             if server.id not in firewall.servers:
                 state.firewalls[firewall.id] = replace(firewall, servers=(*firewall.servers, server.id))
+        refuse_too_many(state, call.project)
         ref = Reference("server", server.id)
         steps: list[Step] = [("create_server", [ref])]
         steps += [("attach_volume", [ref, Reference("volume", volume.id)]) for volume in volumes]

@@ -190,8 +190,8 @@ def test_protection(cloud: LocalCloud) -> None:
     assert cloud.refusal("POST", f"{path}/actions/change_protection", {"delete": True}) == (422, "invalid_input")
     cloud.do(f"{path}/actions/change_protection", {"delete": True, "rebuild": True})
     assert cloud.get(path)["server"]["protection"] == {"delete": True, "rebuild": True}
-    assert cloud.refusal("DELETE", path) == (409, "protected")
-    assert cloud.refusal("POST", f"{path}/actions/rebuild", {"image": "debian-13"}) == (409, "protected")
+    assert cloud.refusal("DELETE", path) == (423, "protected")
+    assert cloud.refusal("POST", f"{path}/actions/rebuild", {"image": "debian-13"}) == (423, "protected")
 
 
 def test_update(cloud: LocalCloud) -> None:
@@ -227,7 +227,7 @@ def test_server_from_snapshot(cloud: LocalCloud) -> None:
     )
 
     cloud.do(f"/images/{image['id']}/actions/change_protection", {"delete": True})
-    assert cloud.refusal("DELETE", f"/images/{image['id']}") == (409, "protected")
+    assert cloud.refusal("DELETE", f"/images/{image['id']}") == (423, "protected")
     cloud.do(f"/images/{image['id']}/actions/change_protection", {"delete": False})
     cloud.backend.gate.clear()
     assert cloud.call("DELETE", f"/images/{image['id']}")[0] == 204
