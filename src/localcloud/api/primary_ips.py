@@ -25,7 +25,7 @@ def get(call: Call) -> Reply:
 def create(call: Call) -> Reply:
     if call.text("type") != "ipv4":
         raise invalid("type", "only ipv4 is offered here")
-    if call.body.get("assignee_id") is not None or call.body.get("datacenter") is not None:
+    if call.body.get("assignee_id") or call.body.get("datacenter"):
         raise invalid("location", "create the address in a location first, then assign it")
     place = chosen(catalogue.LOCATIONS, call.body.get("location"), "location")
     with call.store.change() as state:

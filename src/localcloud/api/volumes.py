@@ -27,15 +27,15 @@ def get(call: Call) -> Reply:
 def create(call: Call) -> Reply:
     name = call.text("name", pattern=_NAME, at_most=64)
     size = call.number("size", at_least=_LEAST_GB, at_most=_MOST_GB)
-    filesystem = call.body.get("format")
+    filesystem = call.body.get("format") or None
     if filesystem not in (None, "ext4", "xfs"):
         raise invalid("format", "is ext4 or xfs")
     _refuse_automount(call)
-    if (call.body.get("server") is None) == (call.body.get("location") is None):
+    if bool(call.body.get("server")) == bool(call.body.get("location")):
         raise invalid("location", "give either a location or a server")
     with call.store.change() as state:
         call.unique(state.volumes, name)
-        server = None if call.body.get("server") is None else call.own(state.servers, call.body["server"], "server")
+        server = call.own(state.servers, call.body["server"], "server") if call.body.get("server") else None
         wanted = server.location if server else call.body["location"]
         place = chosen(catalogue.LOCATIONS, wanted, "location").name
         volume = Volume(state.new_id(), call.project, name, now(), call.labels(), place, size, filesystem)

@@ -24,6 +24,10 @@ def server_with(cloud: LocalCloud, address: int, **fields: object) -> Any:
     return cloud.do("/servers", {**SERVER, "public_net": {"ipv4": address}, **fields})["server"]
 
 
+def test_what_clients_send_for_nothing_is_nothing(cloud: LocalCloud) -> None:
+    cloud.do("/primary_ips", {**ADDRESS, "datacenter": "", "assignee_id": None, "labels": None})
+
+
 def test_server_takes_the_address_it_is_given_and_leaves_it(cloud: LocalCloud, address: int) -> None:
     for name in ("one", "two"):
         server = server_with(cloud, address, name=name)

@@ -86,13 +86,57 @@ def test_location_is_chosen_where_none_is_named(cloud: LocalCloud) -> None:
         ({"labels": {"until": "12:00"}}, (422, "invalid_input")),
         ({"labels": {"until": 12}}, (422, "invalid_input")),
         ({"labels": []}, (422, "invalid_input")),
+        ({"public_net": {"enable_ipv4": "no"}}, (422, "invalid_input")),
+        ({"public_net": {"enable_ipv6": 1}}, (422, "invalid_input")),
+        ({"public_net": {"ipv6": 4711}}, (422, "invalid_input")),
         ({"user_data": "x" * 32769}, (422, "invalid_input")),
+        ({"user_data": "ü" * 16385}, (422, "invalid_input")),
         ({"start_after_create": "yes"}, (422, "invalid_input")),
     ],
 )
 def test_refused_server_leaves_nothing(cloud: LocalCloud, fields: dict[str, object], refusal: tuple[int, str]) -> None:
     assert cloud.refusal("POST", "/servers", {**SERVER, **fields}) == refusal
     assert not cloud.backend.calls
+
+
+def test_user_data_may_have_32_kib(cloud: LocalCloud) -> None:
+    server = created(cloud, user_data="ü" * 16384)
+    assert len(cloud.backend.machines[server["id"]].user_data) == 16384
+
+
+NOTHING = {"placement_group": None, "networks": [], "volumes": [], "ssh_keys": None, "firewalls": None, "location": ""}
+
+
+@pytest.mark.parametrize("user_data", ["", None])
+@pytest.mark.parametrize("public_net", [None, {}, {"ipv4": None, "ipv6": None, "enable_ipv4": None}])
+def test_what_clients_send_for_nothing_is_nothing(cloud: LocalCloud, user_data: str | None, public_net: object) -> None:
+    server = created(cloud, **NOTHING, user_data=user_data, public_net=public_net, labels=None, automount=False)
+    assert cloud.backend.machines[server["id"]].user_data == ""
+    path = f"/servers/{server['id']}"
+    cloud.do(path, {"name": None, "labels": None}, method="PUT")
+    cloud.do(f"{path}/actions/rebuild", {"image": "debian-13", "user_data": user_data})
+    cloud.do(f"{path}/actions/create_image", {"type": None, "description": None, "labels": None})
+
+
+def test_an_empty_user_data_takes_the_old_away(cloud: LocalCloud) -> None:
+    server = created(cloud, user_data="old")["id"]
+    cloud.do(f"/servers/{server}/actions/rebuild", {"image": "debian-13", "user_data": ""})
+    assert cloud.backend.machines[server].user_data == ""
+
+
+@pytest.mark.parametrize("public_net", [{"enable_ipv4": True, "enable_ipv6": True}, {"enable_ipv6": False}, None])
+def test_no_server_claims_to_have_ipv6(cloud: LocalCloud, public_net: object) -> None:
+    public_net = created(cloud, public_net=public_net)["public_net"]
+    assert public_net["ipv6"] is None
+    assert public_net["ipv4"]["ip"] == "10.77.0.10"
+
+
+def test_a_server_without_ipv4_is_refused_with_the_reason(cloud: LocalCloud) -> None:
+    _, answer = cloud.call("POST", "/servers", {**SERVER, "public_net": {"enable_ipv4": False, "enable_ipv6": True}})
+    assert answer["error"]["message"] == (
+        "invalid input in field 'public_net.enable_ipv4': "
+        "cannot be false: a server here has nothing else to be reached by"
+    )
 
 
 def test_refusal_names_the_field(cloud: LocalCloud) -> None:

@@ -29,6 +29,15 @@ def test_create(cloud: LocalCloud) -> None:
     assert cloud.backend.calls == ["create_volume ext4"]
 
 
+def test_what_clients_send_for_nothing_is_nothing(cloud: LocalCloud) -> None:
+    made = volume(cloud, format="", server=None, automount=None, labels=None)
+    assert made["format"] is None
+    host = server(cloud)
+    assert (
+        cloud.do("/volumes", {"name": "more", "size": 10, "location": "", "server": host})["volume"]["name"] == "more"
+    )
+
+
 def test_create_for_a_server(cloud: LocalCloud) -> None:
     host = server(cloud)
     answer = cloud.do("/volumes", {"name": "data", "size": 10, "server": host})
