@@ -166,13 +166,13 @@ def _rebuilt(call: Call, server: Server) -> Server:
 
 def _handler(
     command: str,
-    wanted: Power,
+    wanted: Power | None,
     *,
     destroys: bool = False,
     change: Callable[[Call, Server], Server] = lambda _call, server: server,
     status: int = 201,
 ) -> Handler:
-    """A handler that stores what is wanted of the server and has the command run."""
+    """A handler that stores what is wanted of the server, if that changes, and has the command run."""
 
     def handler(call: Call) -> Reply:
         with call.store.change() as state:
@@ -182,7 +182,7 @@ def _handler(
             if wanted == "running" and server.primary_ip is None:
                 raise refused("server_without_address", f"server {server.name} has no primary IP: assign one first")
             actions = begin(state, call.project, (command, [Reference("server", server.id)]))
-            state.servers[server.id] = replace(change(call, server), wanted=wanted)
+            state.servers[server.id] = replace(change(call, server), wanted=wanted or server.wanted)
         call.actions.submit(actions)
         return status, {"action": views.action(actions[0])}
 
@@ -192,7 +192,7 @@ def _handler(
 delete = _handler("delete_server", "off", destroys=True, status=200)
 power_on = _handler("start_server", "running")
 power_off = _handler("stop_server", "off")
-shutdown = _handler("shutdown_server", "off")
+shutdown = _handler("shutdown_server", None)  # whether it goes off is for the machine to say
 reboot = _handler("reboot_server", "running")
 reset = _handler("reset_server", "running")
 rebuild = _handler("rebuild_server", "running", destroys=True, change=_rebuilt)

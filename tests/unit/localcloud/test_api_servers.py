@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -174,7 +175,7 @@ def test_failed_start_is_reported_and_can_be_tried_again(cloud: LocalCloud) -> N
     ("action", "calls", "status"),
     [
         ("poweroff", ["pull"], "off"),
-        ("shutdown", ["stop"], "off"),
+        ("shutdown", ["shutdown"], "off"),
         ("reboot", ["stop", "filter", "attach_volumes", "start"], "running"),
         ("reset", ["pull", "filter", "attach_volumes", "start"], "running"),
         ("poweron", ["filter", "attach_volumes", "start"], "running"),
@@ -186,6 +187,20 @@ def test_power(cloud: LocalCloud, action: str, calls: list[str], status: str) ->
     assert outcome(cloud, cloud.do(f"/servers/{server['id']}/actions/{action}")) == ("success", None)
     assert cloud.backend.calls == calls
     assert cloud.get(f"/servers/{server['id']}")["server"]["status"] == status
+
+
+def test_shutdown_is_the_press_of_a_button(cloud: LocalCloud) -> None:
+    server = created(cloud)["id"]
+    cloud.backend.deaf = {server}
+    cloud.backend.calls.clear()
+    assert outcome(cloud, cloud.do(f"/servers/{server}/actions/shutdown")) == ("success", None)
+    assert cloud.backend.calls == ["shutdown"]
+    assert cloud.get(f"/servers/{server}")["server"]["status"] == "running"
+    cloud.backend.on.clear()  # it took its time
+    assert cloud.get(f"/servers/{server}")["server"]["status"] == "off"
+    cloud.backend.calls.clear()
+    assert outcome(cloud, cloud.do(f"/servers/{server}/actions/shutdown")) == ("success", None)
+    assert cloud.backend.calls == []
 
 
 def test_status_is_what_the_machine_is(cloud: LocalCloud) -> None:
@@ -227,6 +242,25 @@ def test_failed_delete_is_reported(cloud: LocalCloud) -> None:
     cloud.backend.fails = {"delete"}
     assert outcome(cloud, cloud.do(f"/servers/{server['id']}", method="DELETE"))[0] == "error"
     assert cloud.get("/servers")["servers"][0]["id"] == server["id"]
+
+
+@pytest.mark.parametrize("trouble", ["", "delete", "delete_image"])
+def test_many_are_deleted_at_once(cloud: LocalCloud, trouble: str) -> None:
+    servers = [created(cloud, name=f"s{number}")["id"] for number in range(12)]
+    images = [cloud.do(f"/servers/{each}/actions/create_image")["image"]["id"] for each in servers]
+    cloud.backend.gate.clear()  # it is slow, and then has all of it to do
+    answers = [cloud.call("DELETE", f"/servers/{each}") for each in servers]
+    answers += [cloud.call("DELETE", f"/images/{each}") for each in images]
+    assert [status for status, _ in answers] == [200] * 12 + [204] * 12
+    assert cloud.get("/images?type=snapshot")["images"] == []
+    cloud.backend.fails = {trouble}
+    cloud.backend.gate.set()
+    cloud.settle()
+    failed = [each["error"]["code"] for each in cloud.get("/servers/actions?per_page=50")["actions"] if each["error"]]
+    assert failed == ["action_failed"] * (12 if trouble == "delete" else 0)
+    left = {each["id"] for each in cloud.get("/servers")["servers"]}
+    assert left == set(cloud.backend.machines) == (set(servers) if trouble == "delete" else set())
+    assert len(cloud.backend.snapshots) == (12 if trouble == "delete_image" else 0)
 
 
 def test_protection(cloud: LocalCloud) -> None:
@@ -303,6 +337,27 @@ def test_failed_snapshot_leaves_no_image(cloud: LocalCloud) -> None:
     answer = cloud.do(f"/servers/{server['id']}/actions/create_image")
     assert outcome(cloud, answer)[0] == "error"
     assert cloud.get("/images?type=snapshot")["images"] == []
+
+
+@pytest.mark.parametrize("work", ["create", "snapshot", "create_volume"])
+def test_a_full_disk_fails_the_action_and_leaves_nothing(
+    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    server = created(cloud)["id"]
+    monkeypatch.setattr(cloud.backend, work, full)
+    path, body = {
+        "create": ("/servers", {**SERVER, "name": "second"}),
+        "snapshot": (f"/servers/{server}/actions/create_image", {}),
+        "create_volume": ("/volumes", {"name": "v", "size": 10, "location": "fsn1"}),
+    }[work]
+    answer = cloud.do(path, body)
+    assert outcome(cloud, answer) == ("error", "[Errno 28] No space left on device")
+    assert len(cloud.store.state.servers) == 1
+    assert not cloud.store.state.images
+    assert not cloud.store.state.volumes
 
 
 def test_actions_of_one_server(cloud: LocalCloud) -> None:
