@@ -14,6 +14,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from .api import create_app
+from .api.rate_limit import RateLimits
 from .backend import BackendError, Machine, Rule
 from .listener import listen
 from .store import Store
@@ -117,10 +118,10 @@ class MemoryBackend:
 class LocalCloud:
     """The API over a backend in memory, called without a network."""
 
-    def __init__(self, directory: Path, backend: MemoryBackend) -> None:
+    def __init__(self, directory: Path, backend: MemoryBackend, rates: RateLimits | None = None) -> None:
         self.backend = backend
         self.store = Store(directory)
-        self.client = TestClient(create_app(self.store, backend, TOKENS), raise_server_exceptions=False)
+        self.client = TestClient(create_app(self.store, backend, TOKENS, rates), raise_server_exceptions=False)
 
     def call(self, method: str, path: str, body: object = None, *, project: str = "entry") -> tuple[int, Any]:
         """Make one call; returns the status and the body."""

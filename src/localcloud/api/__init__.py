@@ -24,7 +24,8 @@ from ..backend import Backend, BackendError
 from ..store import Store
 from . import actions, firewalls, images, offers, primary_ips, servers, ssh_keys, volumes
 from .call import Call, Handler, Json, Reply
-from .errors import ApiError, unauthorized
+from .errors import ApiError, too_many, unauthorized
+from .rate_limit import RateLimits
 
 type Routes = list[tuple[str, str, Handler]]  # method, path below /v1, handler
 
@@ -129,27 +130,36 @@ _ROUTES: Routes = [
 ]
 
 
-def create_app(store: Store, backend: Backend, tokens: Mapping[str, str]) -> Starlette:
+def create_app(store: Store, backend: Backend, tokens: Mapping[str, str], rates: RateLimits | None = None) -> Starlette:
     """The API for the projects that `tokens` maps secrets to; while it starts, it resumes what a crash cut off.
 
     `app.state.actions` are its `Actions`, for whoever watches the machines beside it.
     """
     runner = Actions(store, backend)
+    rates = rates or RateLimits()
 
     def endpoint(handler: Handler) -> Endpoint:
         async def answer(request: Request) -> Response:
             project = _project(request, tokens)
-            call = Call(
-                project=project,
-                ids=request.path_params,
-                query=request.query_params,
-                body=_object(await request.body()),
-                store=store,
-                backend=backend,
-                actions=runner,
-            )
-            status, body = await run_in_threadpool(_answer, handler, call)
-            return Response(status_code=status) if body is None else JSONResponse(body, status)
+            allowance = rates.take(project)
+            try:
+                if not allowance.granted:
+                    raise too_many(allowance.limit)
+                call = Call(
+                    project=project,
+                    ids=request.path_params,
+                    query=request.query_params,
+                    body=_object(await request.body()),
+                    store=store,
+                    backend=backend,
+                    actions=runner,
+                )
+                status, body = await run_in_threadpool(_answer, handler, call)
+                response = Response(status_code=status) if body is None else JSONResponse(body, status)
+            except ApiError as error:
+                response = _envelope(request, error)
+            response.headers.update(allowance.headers)
+            return response
 
         return answer
 

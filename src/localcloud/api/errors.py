@@ -35,6 +35,10 @@ def protected(what: str) -> ApiError:
     return ApiError(423, "protected", f"{what} is protected against this: switch the protection off first")
 
 
+def too_many(hourly: int) -> ApiError:
+    return ApiError(429, "rate_limit_exceeded", f"limit of {hourly} requests per hour reached")
+
+
 def refused(code: str, message: str, status: int = 422) -> ApiError:
     """An error code that belongs to one operation, as the API's reference lists it there."""
     return ApiError(status, code, message)
