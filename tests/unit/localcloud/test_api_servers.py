@@ -105,7 +105,14 @@ def test_user_data_may_have_32_kib(cloud: LocalCloud) -> None:
     assert len(cloud.backend.machines[server["id"]].user_data) == 16384
 
 
-NOTHING = {"placement_group": None, "networks": [], "volumes": [], "ssh_keys": None, "firewalls": None, "location": ""}
+NOTHING: dict[str, object] = {
+    "placement_group": None,
+    "networks": [],
+    "volumes": [],
+    "ssh_keys": None,
+    "firewalls": None,
+    "location": "",
+}
 
 
 @pytest.mark.parametrize("user_data", ["", None])
@@ -127,9 +134,9 @@ def test_an_empty_user_data_takes_the_old_away(cloud: LocalCloud) -> None:
 
 @pytest.mark.parametrize("public_net", [{"enable_ipv4": True, "enable_ipv6": True}, {"enable_ipv6": False}, None])
 def test_no_server_claims_to_have_ipv6(cloud: LocalCloud, public_net: object) -> None:
-    public_net = created(cloud, public_net=public_net)["public_net"]
-    assert public_net["ipv6"] is None
-    assert public_net["ipv4"]["ip"] == "10.77.0.10"
+    has = created(cloud, public_net=public_net)["public_net"]
+    assert has["ipv6"] is None
+    assert has["ipv4"]["ip"] == "10.77.0.10"
 
 
 def test_a_server_without_ipv4_is_refused_with_the_reason(cloud: LocalCloud) -> None:

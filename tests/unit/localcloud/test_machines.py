@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 
 from localcloud import paths
 from localcloud.backend import BackendError, Machine
-from localcloud.machine import images, machines, network, podman, seed, volumes
+from localcloud.machine import images, machines, network, podman, roots, seed, volumes
 
 MACHINE = Machine(
     id=7,
@@ -88,9 +89,9 @@ class Podman:
 def backend(monkeypatch: pytest.MonkeyPatch) -> machines.PodmanBackend:
     """Runs the machine, and makes snapshots of how many bytes they have: 1 at rest, 2 in use."""
     monkeypatch.setattr(podman, "configure", lambda: None)
-    monkeypatch.setattr(machines.time, "sleep", lambda _: None)
-    monkeypatch.setattr(machines.roots, "snapshot", lambda *_: 1)
-    monkeypatch.setattr(machines.roots, "snapshot_in_use", lambda *_: 2)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(roots, "snapshot", lambda *_: 1)
+    monkeypatch.setattr(roots, "snapshot_in_use", lambda *_: 2)
     monkeypatch.setattr(machines.PodmanBackend, "running", lambda _: frozenset({7}))
     return machines.PodmanBackend()
 
