@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from .backend import Backend, BackendError
+from .backend import FAILURES, Backend, BackendError
 from .model import Action, Reference
 from .store import State, Store
 from .work import Work
@@ -82,7 +82,7 @@ class Actions:
         error: Failure | None = None
         try:
             self.work.do(action)
-        except BackendError as failure:
+        except FAILURES as failure:
             error = ("action_failed", str(failure))
         except Exception:
             _log.exception("action %s %s", action.command, action.id)
@@ -103,14 +103,19 @@ class Actions:
                 jobs.setdefault((servers or action.resources)[0], []).append(action)
         for ref, actions in jobs.items():
             self._in_background(self._resume, ref, actions)
+        self._in_background(self.work.delete_forgotten_images)
 
     def _resume(self, ref: Reference, actions: Sequence[Action]) -> None:
         self._run_in_order(actions)
+        going_down = bool(actions) and actions[-1].command == "shutdown_server"
         with self._store.change() as state:
             server = state.servers.get(ref.id)
             if server is None or state.busy(ref.type, ref.id):
                 return
-            if server.wanted == "off" and server.id not in self._backend.running():
+            running = server.id in self._backend.running()
+            if server.wanted == "running" and not running and self._backend.powered_off(server.id):
+                server = state.servers[server.id] = replace(server, wanted="off")
+            if going_down or (server.wanted == "off" and not running):
                 return
             command = "start_server" if server.wanted == "running" else "stop_server"
             actions = begin(state, server.project, (command, [ref]))

@@ -16,6 +16,10 @@ class BackendError(Exception):
     """The host could not do what was asked; the message is one line that says what failed."""
 
 
+# What a backend may raise: a full disk is not foreseen everywhere, and yet no fault of the program.
+FAILURES = (BackendError, OSError)
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What the backend must know to boot one server."""
@@ -52,6 +56,12 @@ class Backend(Protocol):
 
     def stop(self, machine: Machine, *, force: bool) -> None:
         """Shut the machine down in order, or with `force` pull its plug."""
+
+    def shutdown(self, machine: Machine) -> None:
+        """Press the power button of a machine, and do not wait: it may take its time, or take no notice."""
+
+    def powered_off(self, machine_id: int) -> bool:
+        """Tell whether a machine that is off switched itself off, rather than rebooted or was killed."""
 
     def delete(self, machine: Machine) -> None:
         """Remove the machine, its root, network and seed."""

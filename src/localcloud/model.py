@@ -91,9 +91,12 @@ class Image(Resource):
     protected: bool = False
 
 
+SNAPSHOT = "snapshot-"  # before its id in the name by which the backend knows a snapshot
+
+
 def snapshot_name(image_id: int) -> str:
     """The name by which the backend knows a snapshot."""
-    return f"snapshot-{image_id}"
+    return f"{SNAPSHOT}{image_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ class Supervisor:
         """Follow what the machine did by itself: power-off is a wish, all else ends in a start."""
         if self._backend.powered_off(server.id):
             with self._store.change() as state:
-                state.servers[server.id] = replace(state.servers[server.id], wanted="off")
+                if state.servers.get(server.id) == server and not state.busy("server", server.id):
+                    state.servers[server.id] = replace(server, wanted="off")
             return
         if not self._due(container_name(server.id)):
             return

@@ -14,6 +14,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from .api import create_app
+from .api.rate_limit import RateLimits
 from .backend import BackendError, Machine, Rule
 from .listener import listen
 from .store import Store
@@ -28,6 +29,8 @@ class MemoryBackend:
     def __init__(self) -> None:
         self.machines: dict[int, Machine] = {}
         self.on: set[int] = set()
+        self.deaf: set[int] = set()  # machines that take no notice of their power button
+        self.off_by_itself: set[int] = set()  # machines that switched themselves off
         self.snapshots: set[str] = set()
         self.volumes: dict[int, int] = {}
         self.shown: dict[int, tuple[int, ...]] = {}  # volumes by machine
@@ -55,10 +58,20 @@ class MemoryBackend:
         if machine.id not in self.machines:
             raise BackendError(f"there is no machine {machine.id}")
         self.on.add(machine.id)
+        self.off_by_itself.discard(machine.id)
 
     def stop(self, machine: Machine, *, force: bool) -> None:
         self._called("pull" if force else "stop")
         self.on.discard(machine.id)
+
+    def shutdown(self, machine: Machine) -> None:
+        self._called("shutdown")
+        if machine.id in self.on - self.deaf:
+            self.on.discard(machine.id)
+            self.off_by_itself.add(machine.id)
+
+    def powered_off(self, machine_id: int) -> bool:
+        return machine_id in self.off_by_itself
 
     def delete(self, machine: Machine) -> None:
         self._called("delete")
@@ -105,10 +118,10 @@ class MemoryBackend:
 class LocalCloud:
     """The API over a backend in memory, called without a network."""
 
-    def __init__(self, directory: Path, backend: MemoryBackend) -> None:
+    def __init__(self, directory: Path, backend: MemoryBackend, rates: RateLimits | None = None) -> None:
         self.backend = backend
         self.store = Store(directory)
-        self.client = TestClient(create_app(self.store, backend, TOKENS), raise_server_exceptions=False)
+        self.client = TestClient(create_app(self.store, backend, TOKENS, rates), raise_server_exceptions=False)
 
     def call(self, method: str, path: str, body: object = None, *, project: str = "entry") -> tuple[int, Any]:
         """Make one call; returns the status and the body."""

@@ -75,6 +75,14 @@ class Machine:
             time.sleep(0.2)
         raise AssertionError(f"{self.server.name} does not answer")
 
+    def await_status(self, status: str) -> None:
+        """Wait until the API reports it so."""
+        deadline = time.monotonic() + BOOT_SECONDS
+        while self.server.status != status:
+            assert time.monotonic() < deadline, f"{self.server.name} is {self.server.status}, not {status}"
+            time.sleep(0.2)
+            self.server.reload()
+
     def reaches(self, ip: str, port: int) -> bool:
         """Tell whether something answers there, seen from this machine."""
         return self.try_run(f"timeout 1 bash -c '</dev/tcp/{ip}/{port}'").returncode == 0

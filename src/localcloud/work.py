@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 
-from .backend import Backend, BackendError, Rule
-from .model import Action, Firewall, snapshot_name
+from .backend import FAILURES, Backend, Rule
+from .model import SNAPSHOT, Action, Firewall, snapshot_name
 from .store import State, Store
 
 type PacketFilter = Mapping[str, Sequence[Rule] | None]
@@ -92,8 +92,8 @@ class Work:
         machine = state.machine(state.servers[action.of("server")])
         try:
             self._backend.create(machine)
-        except BackendError:
-            with suppress(BackendError):
+        except FAILURES:
+            with suppress(*FAILURES):
                 self._backend.delete(machine)
             with self._store.change() as state:
                 forget(state, machine.id)
@@ -114,7 +114,14 @@ class Work:
         self._stop(action, force=True)
 
     def _shutdown_server(self, action: Action) -> None:
-        self._stop(action, force=False)
+        """Only send the signal. Whoever watches the machines sees it go off; one that is off shall stay so."""
+        state = self._store.state
+        server = state.servers[action.of("server")]
+        if server.id in self._backend.running():
+            self._backend.shutdown(state.machine(server))
+            return
+        with self._store.change() as state:
+            state.servers[server.id] = replace(state.servers[server.id], wanted="off")
 
     def _reboot_server(self, action: Action) -> None:
         self._stop(action, force=False)
@@ -149,7 +156,7 @@ class Work:
         image = state.images[action.of("image")]
         try:
             size = self._backend.snapshot(state.machine(state.servers[action.of("server")]), snapshot_name(image.id))
-        except BackendError:
+        except FAILURES:
             with self._store.change() as state:
                 del state.images[image.id]
             raise
@@ -159,12 +166,18 @@ class Work:
     def _delete_image(self, action: Action) -> None:
         self._backend.delete_image(snapshot_name(action.of("image")))
 
+    def delete_forgotten_images(self) -> None:
+        """Delete the snapshots that have no record: their deletion failed, but their clients were told it is done."""
+        for name in self._backend.images():
+            if name.startswith(SNAPSHOT) and name not in map(snapshot_name, self._store.state.images):
+                self._backend.delete_image(name)
+
     def _create_volume(self, action: Action) -> None:
         volume = self._store.state.volumes[action.of("volume")]
         try:
             self._backend.create_volume(volume.id, volume.size, volume.format)
-        except BackendError:
-            with suppress(BackendError):
+        except FAILURES:
+            with suppress(*FAILURES):
                 self._backend.delete_volume(volume.id)
             with self._store.change() as state:
                 del state.volumes[volume.id]

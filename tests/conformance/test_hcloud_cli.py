@@ -65,7 +65,7 @@ def test_life_of_a_server(hcloud: Hcloud, cloud: Served, tmp_path: Path) -> None
     start = ["filter", "attach_volumes", "start"]
     assert asked_of_the_machine("reboot") == ["stop", *start]
     assert asked_of_the_machine("reset") == ["pull", *start]
-    assert asked_of_the_machine("shutdown") == ["stop"]
+    assert asked_of_the_machine("shutdown") == ["shutdown"]
     assert asked_of_the_machine("poweron") == start
     assert asked_of_the_machine("poweroff") == ["pull"]
     assert not cloud.backend.on
@@ -88,7 +88,7 @@ def test_volumes(hcloud: Hcloud, cloud: Served) -> None:
     hcloud("volume", "attach", "data", "--server", "entry")
     assert [len(volumes) for volumes in cloud.backend.shown.values()] == [1]
     assert "entry" in hcloud("volume", "list")
-    assert "(resource_in_use)" in refusal(hcloud, "volume", "delete", "data")
+    assert "(service_error)" in refusal(hcloud, "volume", "delete", "data")
     hcloud("volume", "detach", "data")
     assert [*cloud.backend.shown.values()] == [()]
     hcloud("volume", "resize", "data", "--size", "20")

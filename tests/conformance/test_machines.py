@@ -168,16 +168,40 @@ def test_a_reboot_is_a_boot(one: Machine, volume: BoundVolume, inside: bool) -> 
     assert one.await_boot(other_than=before) != before
     one.run(f"mount /dev/disk/by-id/scsi-0HC_Volume_{volume.id} /mnt && umount /mnt")
     one.run("test -e /root/told")
+    assert "Journal stopped" in one.run("journalctl --quiet --no-pager --boot=-1")
+
+
+def test_shutdown_is_a_request_that_a_machine_may_ignore(two: Machine) -> None:
+    boot = two.await_boot()
+    two.run("systemctl mask --runtime poweroff.target")
+    settle(two.server.shutdown())
+    time.sleep(3)
+    two.server.reload()
+    assert two.server.status == "running"
+    assert two.await_boot() == boot
+    two.run("systemctl unmask --runtime poweroff.target")
+    settle(two.server.shutdown())
+    two.await_status("off")
+    time.sleep(3)  # the supervisor must leave it off
+    two.server.reload()
+    assert two.server.status == "off"
+    settle(two.server.power_on())
+    assert two.await_boot() != boot
+
+
+def test_a_machine_is_imaged_while_it_boots(two: Machine) -> None:
+    for _ in range(5):
+        settle(two.server.reset())
+        answer = two.server.create_image(f"{PREFIX}booting", type="snapshot")
+        settle(answer.action)
+        answer.image.delete()
+    two.await_boot()
 
 
 def test_power_off_from_inside_is_seen_and_power_on_boots(two: Machine) -> None:
     before = two.await_boot()
     two.run("systemd-run --quiet sh -c 'sleep 1; systemctl poweroff'")
-    deadline = time.monotonic() + BOOT_SECONDS
-    while two.server.status != "off":
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-        two.server.reload()
+    two.await_status("off")
     time.sleep(3)  # the supervisor must leave it off
     two.server.reload()
     assert two.server.status == "off"
@@ -190,6 +214,7 @@ def test_a_server_from_a_snapshot_has_its_files_and_is_another_machine(boot: Boo
     one.run(f"mkdir -p /opt/deep && echo {power} > /opt/deep/file && rm -f /usr/bin/nano && sync")
     if power == "off":
         settle(one.server.shutdown())
+        one.await_status("off")
     answer = one.server.create_image(f"{PREFIX}image", type="snapshot", labels={"power": power})
     settle(answer.action)
     if power == "off":
@@ -226,6 +251,19 @@ def test_a_deleted_server_leaves_nothing(boot: Boot) -> None:
     assert all(left())
     settle(four.server.delete())
     assert not any(left())
+
+
+def test_many_are_deleted_at_once(boot: Boot) -> None:
+    machines = [boot(f"many-{number}") for number in range(4)]
+    images = [each.server.create_image(f"{PREFIX}many", type="snapshot") for each in machines]
+    settle(*(each.action for each in images))
+    for each in images:
+        each.image.delete()
+    settle(*[each.server.delete() for each in machines])
+    deadline = time.monotonic() + BOOT_SECONDS
+    while left := [path for each in images for path in paths.IMAGES.glob(f"snapshot-{each.image.id}.json")]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
 
 
 def test_a_deleted_volume_leaves_nothing(local_cloud: Client, two: Machine) -> None:

@@ -20,7 +20,7 @@ from hcloud.volumes.client import BoundVolume
 
 from localcloud import daemon, paths, teardown
 from localcloud.machine import firewall, network, podman, volumes
-from localcloud.testing_machines import ANYWHERE, BOOT_SECONDS, PREFIX, Machine, host_reaches, settle, start_local_cloud
+from localcloud.testing_machines import ANYWHERE, PREFIX, Machine, host_reaches, settle, start_local_cloud
 
 
 def kill_all() -> None:
@@ -65,18 +65,8 @@ def test_a_killed_daemon_leaves_the_machines_alone(one: Machine) -> None:
     assert one.await_boot() == before
     start_local_cloud()
     # The new daemon first makes sure of every machine that should run, and says "starting" meanwhile.
-    await_status(one, "running")
+    one.await_status("running")
     assert one.await_boot() == before
-
-
-def await_status(machine: Machine, status: str) -> None:
-    deadline = time.monotonic() + BOOT_SECONDS
-    while time.monotonic() < deadline:
-        machine.server.reload()
-        if machine.server.status == status:
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"{machine.server.name} is {machine.server.status}, not {status}")
 
 
 @pytest.mark.parametrize("rebooted", [False, True], ids=["all processes killed", "host rebooted"])

@@ -21,6 +21,8 @@ type Reply = tuple[int, Json | None]  # HTTP status and body
 type Handler = Callable[["Call"], Reply]
 
 _IN_PATH = object()
+# What lists can be sorted by: these have an order in every resource that has them.
+_ORDERS = ("id", "name", "created", "command", "status", "progress", "started", "finished")
 _PER_PAGE = 25
 _MOST_PER_PAGE = 50
 
@@ -55,6 +57,8 @@ class Call:
     def own[R: Resource](self, table: Mapping[int, R], id_: object = _IN_PATH, what: str = "resource") -> R:
         """The project's resource with that id, by default the one in the path; raises `not_found`."""
         wanted = self.id if id_ is _IN_PATH else id_
+        if isinstance(wanted, list | dict):  # no use in saying all of it
+            raise invalid(what, "is named by its ID")
         resource = table.get(wanted) if isinstance(wanted, int) else None
         if resource is None or resource.project != self.project:
             raise not_found(f"{what} with ID '{wanted}'")
@@ -130,10 +134,10 @@ class Call:
                 matches = selector(text)
             except ValueError as error:
                 raise invalid("label_selector", str(error)) from None
-            rows = [row for row in rows if matches(row["labels"])]
+            rows = [row for row in rows if "labels" not in row or matches(row["labels"])]
         for order in reversed(self.query.getlist("sort")):
             field, _, direction = order.partition(":")
-            if direction not in ("", "asc", "desc") or any(field not in row for row in rows):
+            if direction not in ("", "asc", "desc") or not all(field in _ORDERS and field in row for row in rows):
                 raise invalid("sort", f"cannot sort by {order!r}")
             rows.sort(key=lambda row: (row[field] is not None, row[field]), reverse=direction == "desc")
         return self._page(key, rows)
@@ -154,7 +158,7 @@ class Call:
 
     def _count(self, field: str, default: int) -> int:
         text = self.query.get(field, str(default))
-        if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
             raise invalid(field, "is a positive integer")
         return int(text)
 

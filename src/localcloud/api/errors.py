@@ -32,7 +32,11 @@ def not_unique(field: str, message: str) -> ApiError:
 
 
 def protected(what: str) -> ApiError:
-    return ApiError(409, "protected", f"{what} is protected against this: switch the protection off first")
+    return ApiError(423, "protected", f"{what} is protected against this: switch the protection off first")
+
+
+def too_many(hourly: int) -> ApiError:
+    return ApiError(429, "rate_limit_exceeded", f"limit of {hourly} requests per hour reached")
 
 
 def refused(code: str, message: str, status: int = 422) -> ApiError:

@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..actions import done, now
 from ..backend import BackendError
 from ..labels import selector
 from ..model import Direction, Firewall, FirewallRule, Protocol, Reference
+from ..store import State
 from . import views
 from .call import Call, Json, Reply
 from .errors import invalid, refused
 
-_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+# ASCII without leading zeros: nftables takes 010 for eight, and would refuse the filter of all machines for a "٢٢".
+_PORTS = re.compile(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?")
+_PREFIXED = re.compile(r"[0-9A-Fa-f.:]+/[0-9]{1,3}")
+_MOST_FIREWALLS = 5  # of one server
+_MOST_RULES = 50
+_MOST_NETWORKS = 100  # of one rule
+_MOST_DESCRIPTION = 255
 _DIRECTIONS: dict[str, Direction] = {"in": "in", "out": "out"}
 _PROTOCOLS: dict[str, Protocol] = {"tcp": "tcp", "udp": "udp", "icmp": "icmp", "esp": "esp", "gre": "gre"}
 
@@ -33,13 +41,16 @@ def get(call: Call) -> Reply:
 
 def create(call: Call) -> Reply:
     name = call.text("name", at_most=128)
-    servers, selectors = _targets(call, "apply_to")
+    servers, selectors = _targets(call, "apply_to", status_of_missing=422)
+    if len(set(servers)) < len(servers):
+        raise refused("server_already_added", "a server was applied more than once")
     with call.store.change() as state:
         call.unique(state.firewalls, name)
         firewall = Firewall(
             state.new_id(), call.project, name, now(), call.labels(), _rules(call), tuple(servers), tuple(selectors)
         )
         state.firewalls[firewall.id] = firewall
+        refuse_too_many(state, call.project)
     actions = _enforce(call, firewall.id, "set_firewall_rules", *(["apply_firewall"] if servers or selectors else []))
     return 201, {"firewall": views.firewall(call.state, firewall), "actions": actions}
 
@@ -57,7 +68,7 @@ def delete(call: Call) -> Reply:
     with call.store.change() as state:
         firewall = call.own(state.firewalls)
         if firewall.servers or firewall.selectors:
-            raise refused("resource_in_use", f"firewall with ID '{firewall.id}' is still in use", 409)
+            raise refused("resource_in_use", f"firewall with ID '{firewall.id}' is still in use")
         del state.firewalls[firewall.id]
     return 204, None
 
@@ -65,6 +76,8 @@ def delete(call: Call) -> Reply:
 def set_rules(call: Call) -> Reply:
     with call.store.change() as state:
         firewall = call.own(state.firewalls)
+        if call.body.get("rules") is None:
+            raise invalid("rules", "is required: an empty array removes all rules")
         state.firewalls[firewall.id] = replace(firewall, rules=_rules(call))
     return 201, {"actions": _enforce(call, firewall.id, "set_firewall_rules")}
 
@@ -78,6 +91,7 @@ def apply_to_resources(call: Call) -> Reply:
         state.firewalls[firewall.id] = replace(
             firewall, servers=(*firewall.servers, *servers), selectors=(*firewall.selectors, *selectors)
         )
+        refuse_too_many(state, call.project)
     return 201, {"actions": _enforce(call, firewall.id, "apply_firewall")}
 
 
@@ -85,14 +99,24 @@ def remove_from_resources(call: Call) -> Reply:
     servers, selectors = _targets(call, "remove_from")
     with call.store.change() as state:
         firewall = call.own(state.firewalls)
-        if {*servers, *selectors} - {*firewall.servers, *firewall.selectors}:
-            raise refused("firewall_already_removed", "firewall is not applied to the resource")
+        if missing := {*servers, *selectors} - {*firewall.servers, *firewall.selectors}:
+            if any(missing & {each.id for each in state.selected(call.project, text)} for text in firewall.selectors):
+                raise refused("firewall_managed_by_label_selector", "firewall is applied by a label selector")
+            raise refused("firewall_resource_not_found", "firewall is not applied to the resource", 404)
         state.firewalls[firewall.id] = replace(
             firewall,
             servers=tuple(each for each in firewall.servers if each not in servers),
             selectors=tuple(each for each in firewall.selectors if each not in selectors),
         )
     return 201, {"actions": _enforce(call, firewall.id, "remove_firewall")}
+
+
+def refuse_too_many(state: State, project: str) -> None:
+    """Raise `resource_limit_exceeded` where a server has more firewalls than it may, selectors included."""
+    for server in state.servers.values():
+        if server.project == project and len(state.firewalls_of(server)) > _MOST_FIREWALLS:
+            message = f"server {server.name} would have more than {_MOST_FIREWALLS} firewalls"
+            raise refused("resource_limit_exceeded", message, 403)
 
 
 def _enforce(call: Call, firewall: int, *commands: str) -> list[Json]:
@@ -106,14 +130,17 @@ def _enforce(call: Call, firewall: int, *commands: str) -> list[Json]:
         return [views.action(done(state, call.project, command, ref, error=error)) for command in commands]
 
 
-def _targets(call: Call, field: str) -> tuple[list[int], list[str]]:
-    """The servers and the label selectors that the body names."""
+def _targets(call: Call, field: str, *, status_of_missing: int = 404) -> tuple[list[int], list[str]]:
+    """The servers and the label selectors that the body names; raises `firewall_resource_not_found`."""
     servers: list[int] = []
     selectors: list[str] = []
     for target in call.sequence(field):
         match target:
             case {"type": "server", "server": {"id": int(id_)}}:
-                servers.append(call.own(call.state.servers, id_, "server").id)
+                if id_ not in {each.id for each in call.all_own(call.state.servers)}:
+                    message = f"server with ID '{id_}' not found"
+                    raise refused("firewall_resource_not_found", message, status_of_missing)
+                servers.append(id_)
             case {"type": "label_selector", "label_selector": {"selector": str(text)}}:
                 try:
                     selector(text)
@@ -126,14 +153,16 @@ def _targets(call: Call, field: str) -> tuple[list[int], list[str]]:
 
 
 def _rules(call: Call) -> tuple[FirewallRule, ...]:
-    return tuple(_rule(rule, f"rules.{number}") for number, rule in enumerate(call.sequence("rules")))
+    rules = call.sequence("rules")
+    if len(rules) > _MOST_RULES:
+        raise invalid("rules", f"are {_MOST_RULES} at most")
+    return tuple(_rule(rule, f"rules.{number}") for number, rule in enumerate(rules))
 
 
 def _rule(rule: object, field: str) -> FirewallRule:
     if not isinstance(rule, dict):
         raise invalid(field, "is an object")
-    direction = _DIRECTIONS.get(str(rule.get("direction")))
-    protocol = _PROTOCOLS.get(str(rule.get("protocol")))
+    direction, protocol = _one_of(_DIRECTIONS, rule.get("direction")), _one_of(_PROTOCOLS, rule.get("protocol"))
     if not direction or not protocol:
         raise invalid(field, f"direction is one of {', '.join(_DIRECTIONS)}, protocol of {', '.join(_PROTOCOLS)}")
     networks = {key: _networks(rule.get(key) or [], f"{field}.{key}") for key in ("source_ips", "destination_ips")}
@@ -144,27 +173,42 @@ def _rule(rule: object, field: str) -> FirewallRule:
     if (port is None) == (protocol in ("tcp", "udp")):
         raise invalid(f"{field}.port", "is for tcp and udp rules, and required there")
     description = rule.get("description")
+    if not isinstance(description, str | None) or len(description or "") > _MOST_DESCRIPTION:
+        raise invalid(f"{field}.description", f"is a string of {_MOST_DESCRIPTION} characters at most")
     return FirewallRule(
         direction=direction,
         protocol=protocol,
         port=None if port is None else _port(port, f"{field}.port"),
-        description=None if description is None else str(description),
+        description=description,
         **networks,
     )
 
 
+def _one_of[T](values: Mapping[str, T], name: object) -> T | None:
+    return values.get(name) if isinstance(name, str) else None
+
+
 def _port(port: object, field: str) -> str:
-    """`any` means what it says and is kept as the range it stands for."""
-    text = "1-65535" if port == "any" else str(port)
-    match = _PORTS.fullmatch(text)
-    if not match or not 1 <= int(match[1]) <= int(match[2] or match[1]) <= 65535:
-        raise invalid(field, "is a port from 1 to 65535 or a range of them")
-    return text
+    """Return the port as it was sent, or every later plan of a client that sent `any` would show a change."""
+    if port == "any":
+        return "any"
+    match = _PORTS.fullmatch(port) if isinstance(port, str) else None
+    if not match or not int(match[1]) <= int(match[2] or match[1]) <= 65535:
+        raise invalid(field, "is any, a port from 1 to 65535 or a range of them, as a string")
+    return match[0]
 
 
 def _networks(networks: object, field: str) -> tuple[str, ...]:
+    if not isinstance(networks, list) or len(networks) > _MOST_NETWORKS:
+        raise invalid(field, f"is an array of {_MOST_NETWORKS} networks at most")
     try:
-        assert isinstance(networks, list)
-        return tuple(str(ipaddress.ip_network(network)) for network in networks)
-    except (AssertionError, ValueError):
+        return tuple(str(ipaddress.ip_network(_cidr(network))) for network in networks)
+    except ValueError:
         raise invalid(field, "is an array of networks in CIDR notation, without host bits") from None
+
+
+def _cidr(network: object) -> str:
+    """Return a network that has its prefix length; raises ValueError for what else `ipaddress` would take for one."""
+    if not isinstance(network, str) or not _PREFIXED.fullmatch(network):
+        raise ValueError(network)
+    return network

@@ -25,7 +25,7 @@ def get(call: Call) -> Reply:
 def create(call: Call) -> Reply:
     if call.text("type") != "ipv4":
         raise invalid("type", "only ipv4 is offered here")
-    if call.body.get("assignee_id") is not None or call.body.get("datacenter") is not None:
+    if call.body.get("assignee_id") or call.body.get("datacenter"):
         raise invalid("location", "create the address in a location first, then assign it")
     place = chosen(catalogue.LOCATIONS, call.body.get("location"), "location")
     with call.store.change() as state:
@@ -42,7 +42,7 @@ def new_primary_ip(state: State, project: str, place: str) -> PrimaryIp:
     """Store an address that goes with the server it is for."""
     ip = state.free_address()
     if ip is None:
-        raise refused("resource_limit_exceeded", "all addresses of the bridge are taken", 409)
+        raise refused("resource_limit_exceeded", "all addresses of the bridge are taken", 403)
     id_ = state.new_id()
     address = PrimaryIp(id_, project, f"primary_ip-{id_}", now(), {}, location=place, ip=ip, auto_delete=True)
     state.primary_ips[id_] = address
@@ -69,7 +69,7 @@ def delete(call: Call) -> Reply:
         if address.protected:
             raise protected(f"primary IP {address.name}")
         if owner := state.server_at(address.ip):
-            raise refused("resource_in_use", f"primary IP {address.ip} is assigned to server {owner.name}", 409)
+            raise refused("must_be_unassigned", f"primary IP {address.ip} is assigned to server {owner.name}")
         del state.primary_ips[address.id]
     return 204, None
 

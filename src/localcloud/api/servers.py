@@ -14,12 +14,14 @@ from ..store import State
 from . import views
 from .call import Call, Handler, Json, Reply, chosen
 from .errors import invalid, protected, refused
+from .firewalls import refuse_too_many
 from .images import bootable
 from .primary_ips import new_primary_ip
 
 _HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*"
 _HOSTNAME_LENGTH = 253
+_MOST_USER_DATA = 2**15  # bytes, however few characters they are
 
 
 def _view(call: Call) -> Callable[[Server], Json]:
@@ -41,8 +43,9 @@ def update(call: Call) -> Reply:
         server = call.own(state.servers)
         name = call.text("name", server.name, pattern=_HOSTNAME, at_most=_HOSTNAME_LENGTH)
         call.unique(state.servers, name, but=server.id)
-        state.servers[server.id] = replace(server, name=name, labels=call.labels(server.labels))
-    if call.state.servers[server.id].labels != server.labels:
+        labels = call.labels(server.labels)
+        state.servers[server.id] = replace(server, name=name, labels=labels)
+    if labels != server.labels:
         call.actions.work.filter()  # a label selector matches it now, or no longer
     return get(call)
 
@@ -73,7 +76,7 @@ def create(call: Call) -> Reply:
             server_type=kind.name,
             location=place.name,
             image=image.name,
-            user_data=call.text("user_data", ""),
+            user_data=_user_data(call, ""),
             ssh_public_keys=tuple(key.public_key for key in keys),
             primary_ip=address.id,
             wanted="running" if starts else "off",
@@ -84,6 +87,7 @@ def create(call: Call) -> Reply:
             firewall = call.own(state.firewalls, wanted, "firewall")
             if server.id not in firewall.servers:
                 state.firewalls[firewall.id] = replace(firewall, servers=(*firewall.servers, server.id))
+        refuse_too_many(state, call.project)
         ref = Reference("server", server.id)
         steps: list[Step] = [("create_server", [ref])]
         steps += [("attach_volume", [ref, Reference("volume", volume.id)]) for volume in volumes]
@@ -105,9 +109,25 @@ def _refuse_what_is_missing(call: Call) -> None:
             raise invalid(field, "is not offered here")
     if call.flag("automount", False):
         raise invalid("automount", "is not offered here: mount the volume by its linux_device")
-    public_net = call.body.get("public_net") or {}
-    if not isinstance(public_net, dict) or public_net.get("enable_ipv4") is False or public_net.get("ipv6"):
-        raise invalid("public_net", "every server here has a public IPv4 address and no other")
+    _refuse_other_networks(call.body.get("public_net") or {})
+
+
+def _refuse_other_networks(public_net: object) -> None:
+    """A wish for IPv6 is no fault: clients send it unless they are told not to. The answer says that there is none."""
+    flags = ("enable_ipv4", "enable_ipv6")
+    if not isinstance(public_net, dict) or not all(isinstance(public_net.get(flag), bool | None) for flag in flags):
+        raise invalid("public_net", f"is an object; {' and '.join(flags)} in it are booleans")
+    if public_net.get("enable_ipv4") is False:
+        raise invalid("public_net.enable_ipv4", "cannot be false: a server here has nothing else to be reached by")
+    if public_net.get("ipv6"):
+        raise invalid("public_net.ipv6", "there is no IPv6 here")
+
+
+def _user_data(call: Call, default: str) -> str:
+    text = call.text("user_data", default, pattern="(?s).*")
+    if len(text.encode()) > _MOST_USER_DATA:
+        raise invalid("user_data", f"is longer than {_MOST_USER_DATA} bytes")
+    return text
 
 
 def _refuse_what_is_scarce(call: Call, state: State, kind: ServerType, place: Location) -> None:
@@ -141,18 +161,18 @@ def _place(call: Call, kind: ServerType, required: set[str]) -> Location:
 
 def _rebuilt(call: Call, server: Server) -> Server:
     image = chosen(bootable(call), call.body.get("image"), "image")
-    return replace(server, image=image.name, user_data=call.text("user_data", server.user_data))
+    return replace(server, image=image.name, user_data=_user_data(call, server.user_data))
 
 
 def _handler(
     command: str,
-    wanted: Power,
+    wanted: Power | None,
     *,
     destroys: bool = False,
     change: Callable[[Call, Server], Server] = lambda _call, server: server,
     status: int = 201,
 ) -> Handler:
-    """A handler that stores what is wanted of the server and has the command run."""
+    """A handler that stores what is wanted of the server, if that changes, and has the command run."""
 
     def handler(call: Call) -> Reply:
         with call.store.change() as state:
@@ -162,7 +182,7 @@ def _handler(
             if wanted == "running" and server.primary_ip is None:
                 raise refused("server_without_address", f"server {server.name} has no primary IP: assign one first")
             actions = begin(state, call.project, (command, [Reference("server", server.id)]))
-            state.servers[server.id] = replace(change(call, server), wanted=wanted)
+            state.servers[server.id] = replace(change(call, server), wanted=wanted or server.wanted)
         call.actions.submit(actions)
         return status, {"action": views.action(actions[0])}
 
@@ -172,7 +192,7 @@ def _handler(
 delete = _handler("delete_server", "off", destroys=True, status=200)
 power_on = _handler("start_server", "running")
 power_off = _handler("stop_server", "off")
-shutdown = _handler("shutdown_server", "off")
+shutdown = _handler("shutdown_server", None)  # whether it goes off is for the machine to say
 reboot = _handler("reboot_server", "running")
 reset = _handler("reset_server", "running")
 rebuild = _handler("rebuild_server", "running", destroys=True, change=_rebuilt)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from dataclasses import replace
 
@@ -55,7 +54,7 @@ def _fingerprint(public_key: str) -> str:
     algorithm, _, rest = public_key.partition(" ")
     try:
         blob = base64.b64decode(rest.split(" ", 1)[0], validate=True)
-    except binascii.Error:
+    except ValueError:  # no base64, or not even ASCII
         blob = b""
     if not algorithm or not blob[4:].startswith(algorithm.encode()):
         raise invalid("public_key", "is not an SSH public key")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from .. import catalogue
 from ..catalogue import SystemImage
-from ..model import Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
+from ..model import SNAPSHOT, Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
 from ..store import State
 from ..work import PacketFilter, packet_filter
 from .call import Json
@@ -21,7 +21,6 @@ _STATUS_UNDER = {
     "reboot_server": "starting",
     "reset_server": "starting",
     "stop_server": "stopping",
-    "shutdown_server": "stopping",
     "rebuild_server": "rebuilding",
     "delete_server": "deleting",
 }
@@ -94,7 +93,7 @@ def image_of(state: State, name: str) -> Json | None:
     for record in catalogue.SYSTEM_IMAGES:
         if record.name == name:
             return system_image(record)
-    saved = state.images.get(int(name.removeprefix("snapshot-")))
+    saved = state.images.get(int(name.removeprefix(SNAPSHOT)))
     return snapshot(saved) if saved else None
 
 

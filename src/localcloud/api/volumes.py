@@ -27,15 +27,15 @@ def get(call: Call) -> Reply:
 def create(call: Call) -> Reply:
     name = call.text("name", pattern=_NAME, at_most=64)
     size = call.number("size", at_least=_LEAST_GB, at_most=_MOST_GB)
-    filesystem = call.body.get("format")
+    filesystem = call.body.get("format") or None
     if filesystem not in (None, "ext4", "xfs"):
         raise invalid("format", "is ext4 or xfs")
     _refuse_automount(call)
-    if (call.body.get("server") is None) == (call.body.get("location") is None):
+    if bool(call.body.get("server")) == bool(call.body.get("location")):
         raise invalid("location", "give either a location or a server")
     with call.store.change() as state:
         call.unique(state.volumes, name)
-        server = None if call.body.get("server") is None else call.own(state.servers, call.body["server"], "server")
+        server = call.own(state.servers, call.body["server"], "server") if call.body.get("server") else None
         wanted = server.location if server else call.body["location"]
         place = chosen(catalogue.LOCATIONS, wanted, "location").name
         volume = Volume(state.new_id(), call.project, name, now(), call.labels(), place, size, filesystem)
@@ -64,7 +64,8 @@ def delete(call: Call) -> Reply:
         if volume.protected:
             raise protected(f"volume {volume.name}")
         if volume.server is not None:
-            raise refused("resource_in_use", f"volume {volume.name} is attached to server {volume.server}", 409)
+            # The reference names no code for this; what the API answers is in reports of its users.
+            raise refused("service_error", f"volume with ID '{volume.id}' is still attached to a server")
         (action,) = begin(state, call.project, ("delete_volume", [Reference("volume", volume.id)]))
     return call.gone_after(action)
 

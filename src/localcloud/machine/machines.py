@@ -16,6 +16,8 @@ from localcloud.paths import MACHINES
 GUEST = Path(__file__).parent / "guest"
 BOOT_SECONDS = 30.0
 SHUTDOWN_SECONDS = 30
+PAUSE_SECONDS = 20.0
+POWER_BUTTON = "SIGRTMIN+4"  # systemd takes it for what a real machine's power button says
 POWERED_OFF = 130  # how a container ends whose init asked for power-off; a reboot ends in 129
 
 # Capabilities over what all machines and the host have in common: clock, modules, hardware, kernel log, suspend,
@@ -115,6 +117,15 @@ class PodmanBackend:
         seconds = 0 if force else SHUTDOWN_SECONDS
         podman.podman("stop", "--ignore", f"--time={seconds}", container_name(machine.id))
 
+    def shutdown(self, machine: Machine) -> None:
+        """Press the machine's power button; what becomes of that is the machine's affair."""
+        try:
+            if machine.id in self.running():
+                podman.podman("kill", f"--signal={POWER_BUTTON}", container_name(machine.id))
+        except BackendError:
+            if machine.id in self.running():  # else it went off by itself meanwhile
+                raise
+
     def delete(self, machine: Machine) -> None:
         """Remove the machine, its root, network and seed."""
         podman.remove(container_name(machine.id))
@@ -134,13 +145,33 @@ class PodmanBackend:
     def snapshot(self, machine: Machine, image: str) -> int:
         """Save the machine's root as `image`; return its size in bytes."""
         name = container_name(machine.id)
-        if machine.id not in self.running():
+        if not self._pause(machine):  # a copy of what changes meanwhile would be of no use
             return roots.snapshot(name, image)
-        podman.podman("pause", name)  # a copy of what changes meanwhile would be of no use
         try:
             return roots.snapshot_in_use(name, image)
         finally:
             podman.podman("unpause", name)
+
+    def _pause(self, machine: Machine) -> bool:
+        """Freeze a machine; tell whether it runs at all.
+
+        On cgroup v1 the runtime gives up ("unable to freeze") after a third of a second in which new processes appear,
+        as they do while a machine boots.
+
+        Raises:
+            BackendError: it cannot be frozen.
+        """
+        deadline = time.monotonic() + PAUSE_SECONDS
+        while machine.id in self.running():
+            try:
+                podman.podman("pause", container_name(machine.id))
+            except BackendError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return True
+        return False
 
     def delete_image(self, image: str) -> None:
         """Remove a snapshot."""
@@ -154,11 +185,13 @@ class PodmanBackend:
 
     def resize_volume(self, volume_id: int, size_gb: int) -> None:
         """Grow the block device; the filesystem on it is its owner's affair."""
-        volumes.resize(volume_id, size_gb)
+        with self._lock:
+            volumes.resize(volume_id, size_gb)
 
     def delete_volume(self, volume_id: int) -> None:
         """Remove the block device and its data."""
-        volumes.delete(volume_id)
+        with self._lock:
+            volumes.delete(volume_id)
 
     def attach_volumes(self, machine: Machine, volume_ids: Sequence[int]) -> None:
         """Show just these volumes as `/dev/disk/by-id/scsi-0HC_Volume_<id>` inside the machine, or once it boots."""

@@ -69,7 +69,8 @@ def image_facts(name: str) -> dict[str, str]:
 
 def delete_image(name: str) -> None:
     """Forget an image; its layers stay while anything else stands on them."""
-    (IMAGES / f"{name}.json").unlink(missing_ok=True)
+    with _records():
+        (IMAGES / f"{name}.json").unlink(missing_ok=True)
     _sweep_layers()
 
 
@@ -165,6 +166,8 @@ def size(path: Path) -> int:
 def delete(name: str) -> None:
     """Unmount and remove a root and all beside it."""
     _unmount(name)
+    with _records():
+        (directory(name) / "layers.json").unlink(missing_ok=True)
     if directory(name).exists():
         shutil.rmtree(directory(name))
     _sweep_layers()
@@ -177,7 +180,7 @@ def _unmount(name: str) -> None:
 
 
 def remove_unfinished() -> None:
-    """Remove the layers that a crash left half made."""
+    """Remove the layers that a crash left half made or half removed."""
     for layer in LAYERS.glob(".*"):
         shutil.rmtree(layer)
 
@@ -201,7 +204,9 @@ def _sweep_layers() -> None:
         records += [json.loads(path.read_text()) for path in MACHINES.glob("*/layers.json")]
         used = {layer for layers in records for layer in layers}
         unused = [path for path in LAYERS.glob("[!.]*") if path.name not in used]
-    for path in unused:
+        # From here on they are this thread's alone: another that sweeps does not see them.
+        doomed = [path.rename(path.with_name(f".{path.name}")) for path in unused]
+    for path in doomed:
         shutil.rmtree(path)
 
 

@@ -86,10 +86,10 @@ def test_apply_and_remove(cloud: LocalCloud, server: int) -> None:
     cloud.do(apply, {"apply_to": [*to(server), *by("a=b")]})
     assert cloud.backend.rules == {ADDRESS: [SSH_RULE]}
     assert cloud.refusal("POST", apply, {"apply_to": to(server)}) == (422, "firewall_already_applied")
-    assert cloud.refusal("DELETE", path) == (409, "resource_in_use")
+    assert cloud.refusal("DELETE", path) == (422, "resource_in_use")
     cloud.do(remove, {"remove_from": [*to(server), *by("a=b")]})
     assert cloud.backend.rules == {ADDRESS: None}
-    assert cloud.refusal("POST", remove, {"remove_from": to(server)}) == (422, "firewall_already_removed")
+    assert cloud.refusal("POST", remove, {"remove_from": to(server)}) == (404, "firewall_resource_not_found")
     cloud.do(path, method="DELETE")
 
 
@@ -134,11 +134,21 @@ def test_failing_filter_fails_the_action(cloud: LocalCloud, server: int) -> None
         {**SSH, "port": "65536"},
         {**SSH, "port": "90-80"},
         {**SSH, "port": "ssh"},
+        {**SSH, "port": "022"},  # an octal number to nftables
+        {**SSH, "port": "٢٢"},
+        {**SSH, "port": 22},
+        {**SSH, "port": True},
         {**PING, "port": "1"},
         {**SSH, "source_ips": []},
         {**SSH, "source_ips": "0.0.0.0/0"},
         {**SSH, "source_ips": ["10.0.0.1/8"]},
         {**SSH, "source_ips": ["everywhere"]},
+        {**SSH, "source_ips": ["10.0.0.1"]},
+        {**SSH, "source_ips": [10]},
+        {**SSH, "source_ips": [f"10.0.0.{number}/32" for number in range(101)]},
+        {**SSH, "description": 22},
+        {**SSH, "description": "x" * 256},
+        {**SSH, "direction": ["in"]},
         {**SSH, "destination_ips": ["10.0.0.0/8"]},
         {**OUT, "destination_ips": []},
     ],
@@ -150,4 +160,61 @@ def test_wrong_rules_are_refused(cloud: LocalCloud, rule: object) -> None:
 @pytest.mark.parametrize("target", ["x", {}, {"type": "server"}, {"type": "label_selector"}, *by("a b")])
 def test_wrong_targets_are_refused(cloud: LocalCloud, target: object) -> None:
     assert cloud.refusal("POST", "/firewalls", {"name": "f", "apply_to": [target]}) == (422, "invalid_input")
-    assert cloud.refusal("POST", "/firewalls", {"name": "f", "apply_to": to(4711)}) == (404, "not_found")
+
+
+def test_a_server_that_is_gone_is_named(cloud: LocalCloud, server: int) -> None:
+    firewall = cloud.do("/firewalls", {"name": "f"})["firewall"]["id"]
+    theirs = cloud.do("/servers", {"name": "t", "server_type": "cx23", "image": "debian-13"}, project="gpu")
+    for gone in (4711, theirs["server"]["id"]):
+        body = {"name": "g", "apply_to": to(gone)}
+        assert cloud.refusal("POST", "/firewalls", body) == (422, "firewall_resource_not_found")
+        for verb, field in (("apply_to", "apply_to"), ("remove_from", "remove_from")):
+            path = f"/firewalls/{firewall}/actions/{verb}_resources"
+            assert cloud.refusal("POST", path, {field: to(gone)}) == (404, "firewall_resource_not_found")
+    twice = {"name": "g", "apply_to": [*to(server), *to(server)]}
+    assert cloud.refusal("POST", "/firewalls", twice) == (422, "server_already_added")
+
+
+def test_what_a_selector_applies_is_not_removed_by_hand(cloud: LocalCloud, server: int) -> None:
+    firewall = cloud.do("/firewalls", {"name": "f", "apply_to": by("role=gpu")})["firewall"]["id"]
+    path = f"/firewalls/{firewall}/actions/remove_from_resources"
+    refusal = cloud.refusal("POST", path, {"remove_from": to(server)})
+    assert refusal == (422, "firewall_managed_by_label_selector")
+
+
+@pytest.mark.parametrize("port", ["any", "22", "80-80", "1-65535"])
+def test_rules_come_back_as_they_were_sent(cloud: LocalCloud, server: int, port: str) -> None:
+    rule = {**SSH, "port": port, "destination_ips": [], "description": ""}
+    made = cloud.do("/firewalls", {"name": "f", "rules": [rule], "apply_to": to(server)})["firewall"]
+    assert made["rules"] == cloud.get(f"/firewalls/{made['id']}")["firewall"]["rules"] == [rule]
+    assert cloud.backend.rules[ADDRESS] == [Rule("in", "tcp", port, ("0.0.0.0/0", "::/0"))]
+
+
+@pytest.mark.parametrize("body", [{}, {"rules": None}, {"rule": [SSH]}])
+def test_rules_are_not_wiped_by_mistake(cloud: LocalCloud, body: object) -> None:
+    firewall = cloud.do("/firewalls", {"name": "f", "rules": [SSH]})["firewall"]["id"]
+    path = f"/firewalls/{firewall}/actions/set_rules"
+    assert cloud.refusal("POST", path, body) == (422, "invalid_input")
+    cloud.do(path, {"rules": []})
+    assert cloud.get(f"/firewalls/{firewall}")["firewall"]["rules"] == []
+
+
+def test_a_firewall_has_fifty_rules_at_most(cloud: LocalCloud) -> None:
+    firewall = cloud.do("/firewalls", {"name": "f", "rules": [SSH] * 50})["firewall"]["id"]
+    path = f"/firewalls/{firewall}/actions/set_rules"
+    assert cloud.refusal("POST", path, {"rules": [SSH] * 51}) == (422, "invalid_input")
+    assert cloud.refusal("POST", "/firewalls", {"name": "g", "rules": [SSH] * 51}) == (422, "invalid_input")
+
+
+def test_a_server_has_five_firewalls_at_most(cloud: LocalCloud, server: int) -> None:
+    made = [cloud.do("/firewalls", {"name": str(number)})["firewall"]["id"] for number in range(6)]
+    for each in made[:4]:
+        cloud.do(f"/firewalls/{each}/actions/apply_to_resources", {"apply_to": to(server)})
+    cloud.do(f"/firewalls/{made[4]}/actions/apply_to_resources", {"apply_to": by("role=gpu")})
+    for targets in (to(server), by("role")):
+        path = f"/firewalls/{made[5]}/actions/apply_to_resources"
+        assert cloud.refusal("POST", path, {"apply_to": targets}) == (403, "resource_limit_exceeded")
+        body = {"name": "another", "apply_to": targets}
+        assert cloud.refusal("POST", "/firewalls", body) == (403, "resource_limit_exceeded")
+    body = {"name": "t", "server_type": "cx23", "image": "debian-13", "firewalls": [{"firewall": id_} for id_ in made]}
+    assert cloud.refusal("POST", "/servers", body) == (403, "resource_limit_exceeded")

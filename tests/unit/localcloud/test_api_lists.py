@@ -35,7 +35,8 @@ def test_pages(firewalls: LocalCloud) -> None:
     assert firewalls.get("/firewalls?page=3")["meta"]["pagination"]["next_page"] is None
     assert names(firewalls, "page=4") == []
     assert firewalls.refusal("GET", "/firewalls?page=0") == (422, "invalid_input")
-    assert firewalls.refusal("GET", "/firewalls?per_page=ten") == (422, "invalid_input")
+    for wrong in ("ten", "-1", "", "1" * 5000):
+        assert firewalls.refusal("GET", f"/firewalls?per_page={wrong}") == (422, "invalid_input")
 
 
 def test_filters(firewalls: LocalCloud) -> None:
@@ -50,7 +51,8 @@ def test_filters(firewalls: LocalCloud) -> None:
 def test_order(firewalls: LocalCloud) -> None:
     assert names(firewalls, "sort=name:desc&per_page=2") == ["f59", "f58"]
     assert names(firewalls, "sort=id:desc&per_page=1") == ["f59"]
-    assert firewalls.refusal("GET", "/firewalls?sort=colour") == (422, "invalid_input")
+    for wrong in ("colour", "labels", "rules", "applied_to:desc", ""):
+        assert firewalls.refusal("GET", f"/firewalls?sort={wrong}") == (422, "invalid_input")
     assert firewalls.refusal("GET", "/firewalls?sort=name:up") == (422, "invalid_input")
 
 
@@ -73,6 +75,7 @@ def test_no_token_no_answer(cloud: LocalCloud, header: str | None) -> None:
         ("GET", "/nonsense", (404, "not_found")),
         ("GET", "/servers/none", (404, "not_found")),
         ("GET", "/servers/4711", (404, "not_found")),
+        ("GET", f"/servers/{'9' * 5000}", (404, "not_found")),
         ("GET", "/server_types/4711", (404, "not_found")),
         ("GET", "/images/4711", (404, "not_found")),
         ("PATCH", "/servers", (405, "method_not_allowed")),
@@ -87,7 +90,20 @@ def test_what_is_not_there(cloud: LocalCloud, method: str, path: str, refusal: t
     assert cloud.refusal(method, path) == refusal
 
 
-@pytest.mark.parametrize("body", ["{", "[]", '"text"', "\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[]",
+        '"text"',
+        "\xff",
+        '{"name": NaN}',
+        '{"name": "\\ud800"}',
+        '{"name": ' + "[" * 20_000 + "]" * 20_000 + "}",
+        '{"size": ' + "9" * 5000 + "}",
+    ],
+    ids=range(8),
+)
 def test_body_has_to_be_an_object(cloud: LocalCloud, body: str) -> None:
     headers = {"Authorization": f"Bearer {next(iter(TOKENS))}"}
     answer = cloud.client.post("/v1/ssh_keys", content=body.encode("latin-1"), headers=headers)
@@ -97,6 +113,11 @@ def test_body_has_to_be_an_object(cloud: LocalCloud, body: str) -> None:
 @pytest.mark.parametrize("kind", ["isos", "load_balancers", "networks", "placement_groups", "certificates", "zones"])
 def test_kinds_that_are_missing_are_empty_lists(cloud: LocalCloud, kind: str) -> None:
     assert cloud.get(f"/{kind}?name=x")[kind] == []
+
+
+@pytest.mark.parametrize("kind", ["locations", "server_types", "isos"])
+def test_what_has_no_labels_is_not_selected_by_them(cloud: LocalCloud, kind: str) -> None:
+    assert cloud.get(f"/{kind}?label_selector=a") | {"meta": 0} == cloud.get(f"/{kind}") | {"meta": 0}
 
 
 def test_offers(cloud: LocalCloud) -> None:
@@ -118,7 +139,8 @@ def test_ssh_keys(cloud: LocalCloud) -> None:
     assert cloud.get(f"/ssh_keys?fingerprint={key['fingerprint']}")["ssh_keys"] == [key]
     again = {"name": "again", "public_key": PUBLIC_KEY}
     assert cloud.refusal("POST", "/ssh_keys", again) == (409, "uniqueness_error")
-    for nonsense in ("", "x", "ssh-ed25519", "ssh-ed25519 AAAA", PUBLIC_KEY.replace("ssh-ed25519 ", "ssh-rsa "), 7):
+    other = PUBLIC_KEY.replace("ssh-ed25519 ", "ssh-rsa ")
+    for nonsense in ("", "x", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-ed25519 ÄÖÜ", other, 7):
         refused = {"name": "x", "public_key": nonsense}
         assert cloud.refusal("POST", "/ssh_keys", refused) == (422, "invalid_input")
     cloud.do(f"/ssh_keys/{key['id']}", {"name": "renamed"}, method="PUT")

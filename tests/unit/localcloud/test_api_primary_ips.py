@@ -24,6 +24,10 @@ def server_with(cloud: LocalCloud, address: int, **fields: object) -> Any:
     return cloud.do("/servers", {**SERVER, "public_net": {"ipv4": address}, **fields})["server"]
 
 
+def test_what_clients_send_for_nothing_is_nothing(cloud: LocalCloud) -> None:
+    cloud.do("/primary_ips", {**ADDRESS, "datacenter": "", "assignee_id": None, "labels": None})
+
+
 def test_server_takes_the_address_it_is_given_and_leaves_it(cloud: LocalCloud, address: int) -> None:
     for name in ("one", "two"):
         server = server_with(cloud, address, name=name)
@@ -47,15 +51,15 @@ def test_addresses_run_out(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("localcloud.store.NETWORK", IPv4Network("10.77.0.0/28"))
     for number in range(10, 15):
         assert cloud.do("/primary_ips", {**ADDRESS, "name": str(number)})["primary_ip"]["ip"] == f"10.77.0.{number}"
-    assert cloud.refusal("POST", "/primary_ips", ADDRESS) == (409, "resource_limit_exceeded")
-    assert cloud.refusal("POST", "/servers", SERVER) == (409, "resource_limit_exceeded")
+    assert cloud.refusal("POST", "/primary_ips", ADDRESS) == (403, "resource_limit_exceeded")
+    assert cloud.refusal("POST", "/servers", SERVER) == (403, "resource_limit_exceeded")
 
 
 def test_address_in_use_is_refused(cloud: LocalCloud, address: int) -> None:
     server_with(cloud, address)
     body = {**SERVER, "name": "t", "public_net": {"ipv4": address}}
     assert cloud.refusal("POST", "/servers", body) == (422, "primary_ip_assigned")
-    assert cloud.refusal("DELETE", f"/primary_ips/{address}") == (409, "resource_in_use")
+    assert cloud.refusal("DELETE", f"/primary_ips/{address}") == (422, "must_be_unassigned")
 
 
 def test_address_and_server_share_a_location(cloud: LocalCloud, address: int) -> None:
@@ -100,7 +104,7 @@ def test_auto_delete(cloud: LocalCloud, address: int) -> None:
 def test_protection(cloud: LocalCloud, address: int) -> None:
     path = f"/primary_ips/{address}"
     cloud.do(f"{path}/actions/change_protection", {"delete": True})
-    assert cloud.refusal("DELETE", path) == (409, "protected")
+    assert cloud.refusal("DELETE", path) == (423, "protected")
     assert cloud.get(path)["primary_ip"]["protection"] == {"delete": True}
 
 

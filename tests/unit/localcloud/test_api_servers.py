@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -86,13 +87,64 @@ def test_location_is_chosen_where_none_is_named(cloud: LocalCloud) -> None:
         ({"labels": {"until": "12:00"}}, (422, "invalid_input")),
         ({"labels": {"until": 12}}, (422, "invalid_input")),
         ({"labels": []}, (422, "invalid_input")),
+        ({"public_net": {"enable_ipv4": "no"}}, (422, "invalid_input")),
+        ({"public_net": {"enable_ipv6": 1}}, (422, "invalid_input")),
+        ({"public_net": {"ipv6": 4711}}, (422, "invalid_input")),
         ({"user_data": "x" * 32769}, (422, "invalid_input")),
+        ({"user_data": "ü" * 16385}, (422, "invalid_input")),
         ({"start_after_create": "yes"}, (422, "invalid_input")),
     ],
 )
 def test_refused_server_leaves_nothing(cloud: LocalCloud, fields: dict[str, object], refusal: tuple[int, str]) -> None:
     assert cloud.refusal("POST", "/servers", {**SERVER, **fields}) == refusal
     assert not cloud.backend.calls
+
+
+def test_user_data_may_have_32_kib(cloud: LocalCloud) -> None:
+    server = created(cloud, user_data="ü" * 16384)
+    assert len(cloud.backend.machines[server["id"]].user_data) == 16384
+
+
+NOTHING: dict[str, object] = {
+    "placement_group": None,
+    "networks": [],
+    "volumes": [],
+    "ssh_keys": None,
+    "firewalls": None,
+    "location": "",
+}
+
+
+@pytest.mark.parametrize("user_data", ["", None])
+@pytest.mark.parametrize("public_net", [None, {}, {"ipv4": None, "ipv6": None, "enable_ipv4": None}])
+def test_what_clients_send_for_nothing_is_nothing(cloud: LocalCloud, user_data: str | None, public_net: object) -> None:
+    server = created(cloud, **NOTHING, user_data=user_data, public_net=public_net, labels=None, automount=False)
+    assert cloud.backend.machines[server["id"]].user_data == ""
+    path = f"/servers/{server['id']}"
+    cloud.do(path, {"name": None, "labels": None}, method="PUT")
+    cloud.do(f"{path}/actions/rebuild", {"image": "debian-13", "user_data": user_data})
+    cloud.do(f"{path}/actions/create_image", {"type": None, "description": None, "labels": None})
+
+
+def test_an_empty_user_data_takes_the_old_away(cloud: LocalCloud) -> None:
+    server = created(cloud, user_data="old")["id"]
+    cloud.do(f"/servers/{server}/actions/rebuild", {"image": "debian-13", "user_data": ""})
+    assert cloud.backend.machines[server].user_data == ""
+
+
+@pytest.mark.parametrize("public_net", [{"enable_ipv4": True, "enable_ipv6": True}, {"enable_ipv6": False}, None])
+def test_no_server_claims_to_have_ipv6(cloud: LocalCloud, public_net: object) -> None:
+    has = created(cloud, public_net=public_net)["public_net"]
+    assert has["ipv6"] is None
+    assert has["ipv4"]["ip"] == "10.77.0.10"
+
+
+def test_a_server_without_ipv4_is_refused_with_the_reason(cloud: LocalCloud) -> None:
+    _, answer = cloud.call("POST", "/servers", {**SERVER, "public_net": {"enable_ipv4": False, "enable_ipv6": True}})
+    assert answer["error"]["message"] == (
+        "invalid input in field 'public_net.enable_ipv4': "
+        "cannot be false: a server here has nothing else to be reached by"
+    )
 
 
 def test_refusal_names_the_field(cloud: LocalCloud) -> None:
@@ -130,7 +182,7 @@ def test_failed_start_is_reported_and_can_be_tried_again(cloud: LocalCloud) -> N
     ("action", "calls", "status"),
     [
         ("poweroff", ["pull"], "off"),
-        ("shutdown", ["stop"], "off"),
+        ("shutdown", ["shutdown"], "off"),
         ("reboot", ["stop", "filter", "attach_volumes", "start"], "running"),
         ("reset", ["pull", "filter", "attach_volumes", "start"], "running"),
         ("poweron", ["filter", "attach_volumes", "start"], "running"),
@@ -142,6 +194,20 @@ def test_power(cloud: LocalCloud, action: str, calls: list[str], status: str) ->
     assert outcome(cloud, cloud.do(f"/servers/{server['id']}/actions/{action}")) == ("success", None)
     assert cloud.backend.calls == calls
     assert cloud.get(f"/servers/{server['id']}")["server"]["status"] == status
+
+
+def test_shutdown_is_the_press_of_a_button(cloud: LocalCloud) -> None:
+    server = created(cloud)["id"]
+    cloud.backend.deaf = {server}
+    cloud.backend.calls.clear()
+    assert outcome(cloud, cloud.do(f"/servers/{server}/actions/shutdown")) == ("success", None)
+    assert cloud.backend.calls == ["shutdown"]
+    assert cloud.get(f"/servers/{server}")["server"]["status"] == "running"
+    cloud.backend.on.clear()  # it took its time
+    assert cloud.get(f"/servers/{server}")["server"]["status"] == "off"
+    cloud.backend.calls.clear()
+    assert outcome(cloud, cloud.do(f"/servers/{server}/actions/shutdown")) == ("success", None)
+    assert cloud.backend.calls == []
 
 
 def test_status_is_what_the_machine_is(cloud: LocalCloud) -> None:
@@ -185,13 +251,32 @@ def test_failed_delete_is_reported(cloud: LocalCloud) -> None:
     assert cloud.get("/servers")["servers"][0]["id"] == server["id"]
 
 
+@pytest.mark.parametrize("trouble", ["", "delete", "delete_image"])
+def test_many_are_deleted_at_once(cloud: LocalCloud, trouble: str) -> None:
+    servers = [created(cloud, name=f"s{number}")["id"] for number in range(12)]
+    images = [cloud.do(f"/servers/{each}/actions/create_image")["image"]["id"] for each in servers]
+    cloud.backend.gate.clear()  # it is slow, and then has all of it to do
+    answers = [cloud.call("DELETE", f"/servers/{each}") for each in servers]
+    answers += [cloud.call("DELETE", f"/images/{each}") for each in images]
+    assert [status for status, _ in answers] == [200] * 12 + [204] * 12
+    assert cloud.get("/images?type=snapshot")["images"] == []
+    cloud.backend.fails = {trouble}
+    cloud.backend.gate.set()
+    cloud.settle()
+    failed = [each["error"]["code"] for each in cloud.get("/servers/actions?per_page=50")["actions"] if each["error"]]
+    assert failed == ["action_failed"] * (12 if trouble == "delete" else 0)
+    left = {each["id"] for each in cloud.get("/servers")["servers"]}
+    assert left == set(cloud.backend.machines) == (set(servers) if trouble == "delete" else set())
+    assert len(cloud.backend.snapshots) == (12 if trouble == "delete_image" else 0)
+
+
 def test_protection(cloud: LocalCloud) -> None:
     path = f"/servers/{created(cloud)['id']}"
     assert cloud.refusal("POST", f"{path}/actions/change_protection", {"delete": True}) == (422, "invalid_input")
     cloud.do(f"{path}/actions/change_protection", {"delete": True, "rebuild": True})
     assert cloud.get(path)["server"]["protection"] == {"delete": True, "rebuild": True}
-    assert cloud.refusal("DELETE", path) == (409, "protected")
-    assert cloud.refusal("POST", f"{path}/actions/rebuild", {"image": "debian-13"}) == (409, "protected")
+    assert cloud.refusal("DELETE", path) == (423, "protected")
+    assert cloud.refusal("POST", f"{path}/actions/rebuild", {"image": "debian-13"}) == (423, "protected")
 
 
 def test_update(cloud: LocalCloud) -> None:
@@ -227,7 +312,7 @@ def test_server_from_snapshot(cloud: LocalCloud) -> None:
     )
 
     cloud.do(f"/images/{image['id']}/actions/change_protection", {"delete": True})
-    assert cloud.refusal("DELETE", f"/images/{image['id']}") == (409, "protected")
+    assert cloud.refusal("DELETE", f"/images/{image['id']}") == (423, "protected")
     cloud.do(f"/images/{image['id']}/actions/change_protection", {"delete": False})
     cloud.backend.gate.clear()
     assert cloud.call("DELETE", f"/images/{image['id']}")[0] == 204
@@ -259,6 +344,27 @@ def test_failed_snapshot_leaves_no_image(cloud: LocalCloud) -> None:
     answer = cloud.do(f"/servers/{server['id']}/actions/create_image")
     assert outcome(cloud, answer)[0] == "error"
     assert cloud.get("/images?type=snapshot")["images"] == []
+
+
+@pytest.mark.parametrize("work", ["create", "snapshot", "create_volume"])
+def test_a_full_disk_fails_the_action_and_leaves_nothing(
+    cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    server = created(cloud)["id"]
+    monkeypatch.setattr(cloud.backend, work, full)
+    path, body = {
+        "create": ("/servers", {**SERVER, "name": "second"}),
+        "snapshot": (f"/servers/{server}/actions/create_image", {}),
+        "create_volume": ("/volumes", {"name": "v", "size": 10, "location": "fsn1"}),
+    }[work]
+    answer = cloud.do(path, body)
+    assert outcome(cloud, answer) == ("error", "[Errno 28] No space left on device")
+    assert len(cloud.store.state.servers) == 1
+    assert not cloud.store.state.images
+    assert not cloud.store.state.volumes
 
 
 def test_actions_of_one_server(cloud: LocalCloud) -> None:

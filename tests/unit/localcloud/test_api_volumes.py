@@ -29,6 +29,15 @@ def test_create(cloud: LocalCloud) -> None:
     assert cloud.backend.calls == ["create_volume ext4"]
 
 
+def test_what_clients_send_for_nothing_is_nothing(cloud: LocalCloud) -> None:
+    made = volume(cloud, format="", server=None, automount=None, labels=None)
+    assert made["format"] is None
+    host = server(cloud)
+    assert (
+        cloud.do("/volumes", {"name": "more", "size": 10, "location": "", "server": host})["volume"]["name"] == "more"
+    )
+
+
 def test_create_for_a_server(cloud: LocalCloud) -> None:
     host = server(cloud)
     answer = cloud.do("/volumes", {"name": "data", "size": 10, "server": host})
@@ -62,7 +71,7 @@ def test_attach_and_detach(cloud: LocalCloud) -> None:
     assert cloud.get(path)["volume"]["server"] == host
     assert len(cloud.backend.shown[host]) == 1
     assert cloud.refusal("POST", f"{path}/actions/attach", {"server": host}) == (422, "volume_already_attached")
-    assert cloud.refusal("DELETE", path) == (409, "resource_in_use")
+    assert cloud.refusal("DELETE", path) == (422, "service_error")
     cloud.do(f"{path}/actions/detach")
     assert cloud.get(path)["volume"]["server"] is None
     assert cloud.backend.shown[host] == ()
@@ -104,7 +113,7 @@ def test_resize(cloud: LocalCloud) -> None:
 def test_protection_and_delete(cloud: LocalCloud) -> None:
     path = f"/volumes/{volume(cloud)['id']}"
     cloud.do(f"{path}/actions/change_protection", {"delete": True})
-    assert cloud.refusal("DELETE", path) == (409, "protected")
+    assert cloud.refusal("DELETE", path) == (423, "protected")
     cloud.do(f"{path}/actions/change_protection", {"delete": False})
     cloud.do(path, method="DELETE")
     assert not cloud.backend.volumes

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import yaml
 
 from localcloud import paths
 from localcloud.backend import BackendError, Machine
-from localcloud.machine import images, machines, network, podman, seed, volumes
+from localcloud.machine import images, machines, network, podman, roots, seed, volumes
 
 MACHINE = Machine(
     id=7,
@@ -68,8 +71,77 @@ def test_a_machine_larger_than_the_host_has_all_its_cores() -> None:
     assert not any(argument.startswith("--cpus") for argument in arguments(host_cores=2))
 
 
+class Podman:
+    """Fails as often as it is told; what was asked of it counts."""
+
+    def __init__(self, failures: int) -> None:
+        self.asked: list[str] = []
+        self._failures = failures
+
+    def __call__(self, *arguments: str) -> str:
+        self.asked.append(arguments[0])
+        if arguments[0] == "unpause" or self.asked.count(arguments[0]) > self._failures:
+            return ""
+        raise BackendError("podman failed: unable to freeze")
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> machines.PodmanBackend:
+    """Runs the machine, and makes snapshots of how many bytes they have: 1 at rest, 2 in use."""
+    monkeypatch.setattr(podman, "configure", lambda: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(roots, "snapshot", lambda *_: 1)
+    monkeypatch.setattr(roots, "snapshot_in_use", lambda *_: 2)
+    monkeypatch.setattr(machines.PodmanBackend, "running", lambda _: frozenset({7}))
+    return machines.PodmanBackend()
+
+
+def test_a_booting_machine_is_frozen_at_last(backend: machines.PodmanBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(podman, "podman", told := Podman(failures=3))
+    assert backend.snapshot(MACHINE, "snapshot-1") == 2
+    assert told.asked == [*["pause"] * 4, "unpause"]
+
+
+def test_a_machine_that_cannot_be_frozen_is_not_imaged(
+    backend: machines.PodmanBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(podman, "podman", told := Podman(failures=99))
+    monkeypatch.setattr(machines, "PAUSE_SECONDS", -1.0)
+    with pytest.raises(BackendError, match="unable to freeze"):
+        backend.snapshot(MACHINE, "snapshot-1")
+    assert "unpause" not in told.asked
+
+
+def test_a_machine_that_goes_off_meanwhile_is_imaged_at_rest(
+    backend: machines.PodmanBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(podman, "podman", told := Podman(failures=99))
+    monkeypatch.setattr(backend, "running", lambda: frozenset() if told.asked else frozenset({7}), raising=False)
+    assert backend.snapshot(MACHINE, "snapshot-1") == 1
+
+
+@pytest.mark.parametrize(("runs_on", "refused"), [(True, True), (False, False)])
+def test_a_machine_that_is_off_is_not_shut_down(
+    backend: machines.PodmanBackend, monkeypatch: pytest.MonkeyPatch, runs_on: bool, refused: bool
+) -> None:
+    monkeypatch.setattr(podman, "podman", told := Podman(failures=99))
+    gone = frozenset[int]()
+    monkeypatch.setattr(backend, "running", lambda: gone if told.asked and not runs_on else frozenset({7}))
+    with pytest.raises(BackendError) if refused else nullcontext():
+        backend.shutdown(MACHINE)
+    assert told.asked == ["kill"]
+
+
 def test_the_command_comes_last() -> None:
     assert arguments()[-4:] == ["--rootfs", "/state/server-7/root", "/bin/sh", "/run/localcloud/first-process"]
+
+
+def test_the_journal_of_earlier_boots_is_not_laid_over() -> None:
+    script = (machines.GUEST / "first-process").read_text()
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+    unmounts, _, init = script.partition("exec /sbin/init")
+    assert "umount /var/log/journal\n" in unmounts
+    assert not init.strip()
 
 
 def test_the_seed_carries_name_keys_and_user_data() -> None:

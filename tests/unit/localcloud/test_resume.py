@@ -15,8 +15,10 @@ from localcloud.work import packet_filter
 
 SERVER = {"name": "s", "server_type": "cx23", "image": "debian-13", "location": "fsn1"}
 
-MACHINES = ("machines", "on", "snapshots", "volumes", "shown", "rules")  # what of the backend outlives the program
-WORK = [name for name in vars(Backend) if not name.startswith("_") and name not in ("images", "running")]
+# What of the backend outlives the program.
+MACHINES = ("machines", "on", "deaf", "off_by_itself", "snapshots", "volumes", "shown", "rules")
+QUESTIONS = ("images", "running", "powered_off")
+WORK = [name for name in vars(Backend) if not name.startswith("_") and name not in QUESTIONS]
 
 type Restart = Callable[[LocalCloud], LocalCloud]
 
@@ -69,6 +71,50 @@ def test_server_wanted_off_is_stopped(cloud: LocalCloud, restarted: Restart) -> 
     cloud.do(f"/servers/{server}/actions/poweroff")
     cloud.backend.on.add(server)
     assert restarted(cloud).backend.on == set()
+
+
+def test_what_was_shut_down_stays_off(cloud: LocalCloud, restarted: Restart) -> None:
+    server = cloud.do("/servers", SERVER)["server"]["id"]
+    cloud.do(f"/servers/{server}/actions/shutdown")
+    after = restarted(cloud)
+    assert after.backend.on == set()
+    assert after.store.state.servers[server].wanted == "off"
+
+
+def test_what_ignored_its_shutdown_is_not_killed(cloud: LocalCloud, restarted: Restart) -> None:
+    server = cloud.do("/servers", SERVER)["server"]["id"]
+    cloud.backend.deaf = {server}
+    cloud.do(f"/servers/{server}/actions/shutdown")
+    assert restarted(cloud).backend.on == {server}
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_cut_off_shutdown_is_sent_again(cloud: LocalCloud, restarted: Restart, deaf: bool) -> None:
+    server = cloud.do("/servers", SERVER)["server"]["id"]
+    cloud.backend.deaf = {server} if deaf else set()
+    answer = interrupted(cloud, f"/servers/{server}/actions/shutdown")
+    after = restarted(cloud)
+    assert after.store.state.actions[answer["action"]["id"]].status == "success"
+    assert after.backend.calls.count("shutdown") == 1
+    assert after.backend.on == ({server} if deaf else set())
+
+
+def test_what_was_going_down_with_the_host_stays_off(cloud: LocalCloud, restarted: Restart) -> None:
+    server = cloud.do("/servers", SERVER)["server"]["id"]
+    interrupted(cloud, f"/servers/{server}/actions/shutdown")
+    cloud.backend.on.clear()
+    after = restarted(cloud)
+    assert after.backend.on == set()
+    assert after.store.state.servers[server].wanted == "off"
+
+
+def test_an_image_whose_deletion_failed_goes_at_the_next_start(cloud: LocalCloud, restarted: Restart) -> None:
+    server = cloud.do("/servers", SERVER)["server"]["id"]
+    gone, kept = (cloud.do(f"/servers/{server}/actions/create_image")["image"]["id"] for _ in range(2))
+    cloud.backend.fails = {"delete_image"}
+    cloud.do(f"/images/{gone}", method="DELETE")
+    assert len(cloud.backend.snapshots) == 2
+    assert restarted(cloud).backend.snapshots == {f"snapshot-{kept}"}
 
 
 def test_cut_off_creation_is_finished(cloud: LocalCloud, restarted: Restart) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -115,6 +118,31 @@ def test_layers_stay_while_anything_stands_on_them(layers: Path, image_first: bo
         assert seen_in("other") == WRITTEN
     roots.delete("other")
     assert len(list(layers.iterdir())) == 1  # the system image's
+
+
+def test_many_are_deleted_at_once(layers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that find the same unused layers, and machines that go while others are being looked through."""
+    for number in range(6):
+        roots.create(f"m{number}", "system")
+        write(roots.directory(f"m{number}") / "upper/opt/model", "weights")
+        roots.snapshot(f"m{number}", f"snapshot-{number}")
+    remove, read = shutil.rmtree, Path.read_text
+
+    def slowly[**P, T](work: Callable[P, T]) -> Callable[P, T]:
+        def slow(*arguments: P.args, **options: P.kwargs) -> T:
+            time.sleep(0.003)
+            return work(*arguments, **options)
+
+        return slow
+
+    monkeypatch.setattr(shutil, "rmtree", slowly(remove))
+    monkeypatch.setattr(Path, "read_text", slowly(read))
+    with ThreadPoolExecutor(12) as pool:
+        done = [pool.submit(roots.delete, f"m{number}") for number in range(6)]
+        done += [pool.submit(roots.delete_image, f"snapshot-{number}") for number in range(6)]
+    assert [str(each.exception()) for each in done if each.exception()] == []
+    assert len(list(layers.iterdir())) == 1  # the system image's
+    assert seen_in("m") == WRITTEN
 
 
 def test_a_stack_stays_low_enough_to_be_mounted() -> None:

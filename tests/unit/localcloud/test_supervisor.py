@@ -55,6 +55,32 @@ def test_a_machine_that_switched_itself_off_stays_off(watched: tuple[LocalCloud,
     assert {server.wanted for server in cloud.store.state.servers.values()} == {"off"}
 
 
+def test_a_machine_that_was_shut_down_stays_off(watched: tuple[LocalCloud, SelfWilledBackend, Any]) -> None:
+    cloud, backend, look = watched
+    (server,) = backend.on
+    cloud.do(f"/servers/{server}/actions/shutdown")
+    backend.self_powered_off = {server}
+    look()
+    cloud.settle()
+    assert backend.on == set()
+    cloud.do(f"/servers/{server}/actions/poweron")
+    look()
+    assert backend.on == {server}
+
+
+def test_a_machine_that_was_not_shut_down_in_the_end_is_watched_on(
+    watched: tuple[LocalCloud, SelfWilledBackend, Any],
+) -> None:
+    cloud, backend, look = watched
+    (server,) = backend.deaf = set(backend.on)
+    cloud.do(f"/servers/{server}/actions/shutdown")
+    look()
+    backend.on.clear()  # it reboots instead
+    look()
+    cloud.settle()
+    assert backend.on == {server}
+
+
 def test_a_start_that_fails_is_not_tried_at_every_look(watched: tuple[LocalCloud, SelfWilledBackend, Any]) -> None:
     cloud, backend, look = watched
     backend.on.clear()
