@@ -20,7 +20,7 @@ from testinfra.host import Host
 
 from localcloud.testing_machines import Boot, Machine
 from parrotpark.answers import Messages, Unanswered, answer
-from parrotpark.verify import Endpoints, load
+from parrotpark.verify import ANSWER_SECONDS, Endpoints, load
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"
@@ -34,7 +34,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 180  # seconds; a model on a processor thinks slowly
 CHAT_BEGINS = 30  # seconds
 
 
@@ -70,7 +69,7 @@ def tls(endpoints: Endpoints) -> ssl.SSLContext:
 @pytest.fixture(scope="session")
 def client(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[openai.OpenAI]:
     """The client that programs use, with the key that users get."""
-    with httpx2.Client(verify=tls, trust_env=False, timeout=PATIENCE) as http:
+    with httpx2.Client(verify=tls, trust_env=False, timeout=ANSWER_SECONDS) as http:
         yield openai.OpenAI(base_url=endpoints.api, api_key=endpoints.api_key, http_client=http)
 
 
@@ -88,7 +87,7 @@ def says(client: openai.OpenAI) -> Callable[[str, Messages], str]:
 @pytest.fixture(scope="session")
 def browse(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[httpx2.Client]:
     """Asks for the chat's pages, signed in as nobody."""
-    with httpx2.Client(base_url=endpoints.chat, verify=tls, trust_env=False, timeout=PATIENCE) as http:
+    with httpx2.Client(base_url=endpoints.chat, verify=tls, trust_env=False, timeout=ANSWER_SECONDS) as http:
         yield http
 
 
@@ -109,7 +108,7 @@ def admin(entry: Host) -> Iterator[Mapping[str, str]]:
 @pytest.fixture(scope="session")
 def browse_as_admin(endpoints: Endpoints, tls: ssl.SSLContext, admin: Mapping[str, str]) -> Iterator[httpx2.Client]:
     """Asks for the chat's pages, signed in as an administrator."""
-    with httpx2.Client(base_url=endpoints.chat, verify=tls, trust_env=False, timeout=PATIENCE) as http:
+    with httpx2.Client(base_url=endpoints.chat, verify=tls, trust_env=False, timeout=ANSWER_SECONDS) as http:
         token = http.post("/api/v1/auths/signin", json=dict(admin)).raise_for_status().json()["token"]
         http.headers["Authorization"] = f"Bearer {token}"
         yield http
@@ -159,8 +158,8 @@ def chromium(endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> 
             env={**os.environ, "HOME": str(home)},
             locale="en-US",
         )
-        context.set_default_timeout(PATIENCE * 1000)
-        expect.set_options(timeout=PATIENCE * 1000)
+        context.set_default_timeout(ANSWER_SECONDS * 1000)
+        expect.set_options(timeout=ANSWER_SECONDS * 1000)
         yield context
         context.close()
 
@@ -213,7 +212,7 @@ def answered(browse_as_admin: httpx2.Client, says: Callable[[str, Messages], str
             except httpx2.HTTPError as error:
                 raise Unanswered(f"the chat does not tell what it stored: {error}") from error
 
-        said = answer(question, read, says, PATIENCE)
+        said = answer(question, read, says, ANSWER_SECONDS)
         words = re.findall(r"\w+", said.strip().splitlines()[0])  # what Markdown makes of the rest is the page's affair
         expect(page.locator(".chat-assistant").last).to_contain_text(re.compile(r"\W+".join(words)))
         return said
