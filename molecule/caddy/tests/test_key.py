@@ -22,6 +22,7 @@ PLAY = """\
 @pytest.fixture(scope="module")
 def fingerprints(host: Host) -> list[str]:
     """Makes two key pairs on the machine; their public halves lie in /root/0.asc and /root/1.asc."""
+    host.check_output("DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends gpg gpg-agent")
     for number in range(2):
         gpg = f"gpg --homedir /root/keys-{number} --batch --passphrase '' "
         host.check_output(f"install --directory --mode=0700 /root/keys-{number} && {gpg} --quick-generate-key {number}")
