@@ -106,11 +106,7 @@ def test_user_data_may_have_32_kib(cloud: LocalCloud) -> None:
 
 
 NOTHING: dict[str, object] = {
-    "placement_group": None,
-    "networks": [],
-    "volumes": [],
-    "ssh_keys": None,
-    "firewalls": None,
+    **{"placement_group": None, "networks": [], "volumes": [], "ssh_keys": None, "firewalls": None},
     "location": "",
 }
 
