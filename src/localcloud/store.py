@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
@@ -162,12 +163,17 @@ def _encode(record: object) -> dict[str, object]:
     return {f.name: getattr(record, f.name) for f in fields(record)}
 
 
+@cache  # a state has thousands of records, but few types of them
+def _hints(record: type) -> dict[str, Any]:
+    return get_type_hints(record)
+
+
 def _decode(hint: Any, value: Any) -> Any:
     """Turn plain JSON back into the type it was written from."""
     if isinstance(hint, TypeAliasType):
         return _decode(hint.__value__, value)
     if is_dataclass(hint):
-        hints = get_type_hints(hint)
+        hints = _hints(hint)  # type: ignore[arg-type]
         return hint(**{name: _decode(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
     origin, args = get_origin(hint), get_args(hint)
     if origin is tuple:

@@ -65,7 +65,7 @@ class MemoryBackend:
         self.on.discard(machine.id)
 
     def shutdown(self, machine: Machine) -> None:
-        self._called("shutdown")
+        self._called("stop")  # in order, as those that wait for it
         if machine.id in self.on - self.deaf:
             self.on.discard(machine.id)
             self.off_by_itself.add(machine.id)

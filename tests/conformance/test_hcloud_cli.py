@@ -65,7 +65,7 @@ def test_life_of_a_server(hcloud: Hcloud, cloud: Served, tmp_path: Path) -> None
     start = ["filter", "attach_volumes", "start"]
     assert asked_of_the_machine("reboot") == ["stop", *start]
     assert asked_of_the_machine("reset") == ["pull", *start]
-    assert asked_of_the_machine("shutdown") == ["shutdown"]
+    assert asked_of_the_machine("shutdown") == ["stop"]
     assert asked_of_the_machine("poweron") == start
     assert asked_of_the_machine("poweroff") == ["pull"]
     assert not cloud.backend.on

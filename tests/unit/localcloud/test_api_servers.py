@@ -106,11 +106,7 @@ def test_user_data_may_have_32_kib(cloud: LocalCloud) -> None:
 
 
 NOTHING: dict[str, object] = {
-    "placement_group": None,
-    "networks": [],
-    "volumes": [],
-    "ssh_keys": None,
-    "firewalls": None,
+    **{"placement_group": None, "networks": [], "volumes": [], "ssh_keys": None, "firewalls": None},
     "location": "",
 }
 
@@ -182,7 +178,7 @@ def test_failed_start_is_reported_and_can_be_tried_again(cloud: LocalCloud) -> N
     ("action", "calls", "status"),
     [
         ("poweroff", ["pull"], "off"),
-        ("shutdown", ["shutdown"], "off"),
+        ("shutdown", ["stop"], "off"),
         ("reboot", ["stop", "filter", "attach_volumes", "start"], "running"),
         ("reset", ["pull", "filter", "attach_volumes", "start"], "running"),
         ("poweron", ["filter", "attach_volumes", "start"], "running"),
@@ -201,7 +197,7 @@ def test_shutdown_is_the_press_of_a_button(cloud: LocalCloud) -> None:
     cloud.backend.deaf = {server}
     cloud.backend.calls.clear()
     assert outcome(cloud, cloud.do(f"/servers/{server}/actions/shutdown")) == ("success", None)
-    assert cloud.backend.calls == ["shutdown"]
+    assert cloud.backend.calls == ["stop"]
     assert cloud.get(f"/servers/{server}")["server"]["status"] == "running"
     cloud.backend.on.clear()  # it took its time
     assert cloud.get(f"/servers/{server}")["server"]["status"] == "off"

@@ -95,7 +95,7 @@ def test_cut_off_shutdown_is_sent_again(cloud: LocalCloud, restarted: Restart, d
     answer = interrupted(cloud, f"/servers/{server}/actions/shutdown")
     after = restarted(cloud)
     assert after.store.state.actions[answer["action"]["id"]].status == "success"
-    assert after.backend.calls.count("shutdown") == 1
+    assert after.backend.calls.count("stop") == 1
     assert after.backend.on == ({server} if deaf else set())
 
 
