@@ -114,7 +114,15 @@ def listen(address: IPv4Address, port: int) -> socket.socket:
 def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
     """Tell uvicorn to serve the program and to take nobody's word for where a call comes from."""
     # Uvicorn would believe X-Forwarded-For from the loopback, and the metadata service knows servers by their address.
-    return uvicorn.Config(app, proxy_headers=False, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    return uvicorn.Config(
+        app,
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        # Clients keep a connection between two looks at an action, which are seconds apart.
+        timeout_keep_alive=75,
+    )
 
 
 async def _serve() -> None:

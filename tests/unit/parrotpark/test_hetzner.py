@@ -207,7 +207,7 @@ def error(status: int, code: str, message: str = "because", details: object = No
         (500, "server_error", Transient, "run it again"),
         (504, "timeout", Transient, "run it again"),
         (422, "invalid_input", InvalidRequest, "because"),
-        (409, "protected", InvalidRequest, "because"),
+        (423, "protected", InvalidRequest, "because"),
         (418, "something_new", InvalidRequest, "because"),
     ],
 )
