@@ -124,11 +124,12 @@ molecule: packages test-packages .venv/dev ## Test roles alone, on machines of t
 molecule-%: # One of them; its output comes when it has ended.
 	@start=$$SECONDS; molecule test --scenario-name $* && echo "$* took $$((SECONDS - start)) s"
 
-lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs
+lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs, the changelog's form
 	ruff check .
 	ruff format --check .
 	mypy
 	python -m parrotpark.roledocs --check
+	python -m parrotpark.upgrade
 	ansible-lint
 
 lock: .venv/bin/uv ## Resolve the controller's requirements anew
