@@ -14,6 +14,14 @@ LINES ?= 100
 # Scenarios of molecule at a time; the largest take a processor and 3 GB of memory each.
 JOBS ?= $(shell nproc)
 YES ?=
+LOCKS ?= $(filter $(patsubst %.in,%.txt,$(wildcard requirements/*.in roles/*/files/*.in)), \
+  $(wildcard requirements/*.txt roles/*/files/*.txt)) \
+  $(wildcard roles/*/files/*/package-lock.json src/localcloud/stand_ins/*/package-lock.json)
+# What was taken over by strangers is mostly noticed in its first days. A fix that cannot wait: COOLING_OFF='0 days'.
+COOLING_OFF ?= 14 days
+# Anything keeps the versions there are: the locks then change only where they are not what their sources make.
+KEEP ?=
+COMPILE := uv pip compile --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header
 
 ROLES := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
 
@@ -124,17 +132,25 @@ molecule: packages test-packages .venv/dev ## Test roles alone, on machines of t
 molecule-%: # One of them; its output comes when it has ended.
 	@start=$$SECONDS; molecule test --scenario-name $* && echo "$* took $$((SECONDS - start)) s"
 
-lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs
+lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs, the changelog's form
 	ruff check .
 	ruff format --check .
 	mypy
 	python -m parrotpark.roledocs --check
+	python -m parrotpark.upgrade
 	ansible-lint
 
-lock: .venv/bin/uv ## Resolve the controller's requirements anew
-	@for name in run dev; do \
-	  uv pip compile --quiet --upgrade --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header \
-	    requirements/$$name.in -o requirements/$$name.txt; \
+# A lock of Python comes from the .in beside it, by the command that this names or, where it names none, the common one.
+lock: .venv/bin/uv ## Resolve all locks anew, with nothing younger than two weeks [LOCKS=requirements/run.txt]
+	@for lock in $(LOCKS); do \
+	  echo "$$lock"; cd "$(CURDIR)/$$(dirname "$$lock")"; name=$$(basename "$$lock" .txt); \
+	  case $$lock in \
+	    *.json) npm $(if $(KEEP),install,update) --package-lock-only --ignore-scripts --silent \
+	      --before="$$(date --utc --date='$(COOLING_OFF) ago' +%FT%TZ)" ;; \
+	    *) command=$$(sed -n 's/^# \(uv pip compile .*\)/\1/p' "$$name.in"); \
+	      $${command:-$(COMPILE) $$name.in -o $$name.txt} --quiet $(if $(KEEP),,--upgrade) \
+	        --exclude-newer '$(COOLING_OFF)' ;; \
+	  esac; \
 	done
 
 .PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule lint lock packages test-packages

@@ -14,11 +14,13 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from parrotpark import preflight
+from parrotpark import preflight, upgrade
 from parrotpark.models import ModelError, catalogue
 from parrotpark.preflight import Options, Setting
 
-ARGUMENTS: dict[str, dict[str, Any]] = {"schema": {"type": "path", "required": True}}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    name: {"type": "path", "required": True} for name in ("schema", "renamed", "changelog")
+}
 
 
 class ActionModule(ActionBase):
@@ -37,14 +39,24 @@ class ActionModule(ActionBase):
         in_files = [setting for inventory in inventories for setting in self._settings(inventory)]
         extra = [Setting(name, "the extra variables") for name in load_extra_vars(self._loader)]
         place = ", ".join(_shown(source / "group_vars/all.yml") for source in inventories) or "the inventory"
+        names = self._loader.load_from_file(params["renamed"])
         problems = [
+            *upgrade.renamed([*in_files, *extra], names),
             *preflight.misplaced(in_files, self._role_options()),
-            *preflight.unknown([*in_files, *extra], schema),
+            *preflight.unknown([setting for setting in (*in_files, *extra) if setting.name not in names], schema),
             *self._judge_values(schema, preflight.constraints_of(specification), variables, place),
+            # Last, as it is longest, and tells why something above may be wrong.
+            *upgrade.gate(self._checked(variables), Path(params["changelog"]).read_text()),
         ]
         if problems:
             return {"failed": True, "msg": "\n".join(problems)}
         return {"changed": False}
+
+    def _checked(self, variables: Mapping[str, Any]) -> object:
+        try:
+            return self._templar.template(variables.get(upgrade.CHECKED))
+        except AnsibleError:
+            return ""  # The values are judged, too, and say why.
 
     def _settings(self, inventory: Path) -> Iterator[Setting]:
         for path in preflight.variable_files(inventory):

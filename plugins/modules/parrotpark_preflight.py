@@ -11,6 +11,8 @@ description:
   - A role variable in C(group_vars) or C(host_vars) of the inventory is refused, because the wiring in
     C(playbooks/group_vars) would silently win over it.
   - A C(parrotpark_*) name that is not in the schema is refused, also as an extra variable.
+  - An old name of an input is refused with the new one, and a version that is newer than the one that the inventory was
+    checked for is refused with what changed since; C(parrotpark_checked_version) says which that is.
   - The inputs are validated against the schema as Ansible validates a role's arguments. Their defaults come from the
     inventory plugin.
 author: Parrotpark
@@ -26,10 +28,20 @@ options:
     description: The schema of the inputs, a file in the format of C(meta/argument_specs.yml).
     type: path
     required: true
+  renamed:
+    description: File that maps old names of inputs to new ones.
+    type: path
+    required: true
+  changelog:
+    description: File that says of every version whom it affects; its newest version is the one that runs.
+    type: path
+    required: true
 """
 
 EXAMPLES = r"""
 - name: Refuse inputs that are missing, mistyped or in the wrong place
   parrotpark_preflight:
     schema: "{{ playbook_dir }}/../inventories/inputs.yml"
+    renamed: "{{ playbook_dir }}/../inventories/renamed.yml"
+    changelog: "{{ playbook_dir }}/../CHANGELOG.md"
 """

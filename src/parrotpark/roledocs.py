@@ -1,4 +1,4 @@
-"""Write every role's README and the comments of its defaults from its argument spec, and the page of the inputs.
+"""Write every role's README and the comments of its defaults from its argument spec, the page of the inputs, a picture.
 
 The specs are the one text about options that is written by hand; what this module writes from them cannot disagree
 with them. Run `python -m parrotpark.roledocs` to write, and with `--check` to fail on drift.
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from parrotpark import picture
 
 Spec = Mapping[str, Any]
 
@@ -177,7 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         drifted = drift(roles)
         if not options.roles and INPUTS.exists():
             drifted |= differing({INPUTS_PAGE: inputs_page(entries(INPUTS))})
-    except SpecError as error:
+        if not options.roles and picture.PAGE.exists():
+            drifted |= differing({picture.PAGE: picture.page(Path())})
+    except (SpecError, picture.PictureError) as error:
         parser.error(str(error))
     for path, text in drifted.items():
         if not options.check:

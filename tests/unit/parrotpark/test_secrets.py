@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parrotpark.secrets import ssh_folder, store
-from parrotpark.secrets.catalogue import SECRETS, SecretsError, fill_gaps
+from parrotpark.secrets.catalogue import SECRETS, KeyPair, Password, SecretsError, fill_gaps
 from parrotpark.secrets.keys import KeyFormatError, SshAlgorithm, WireguardAlgorithm, password
 
 FULL = fill_gaps({}, ["gpu-1"]).values
@@ -58,26 +58,11 @@ def test_a_broken_private_key_is_not_quoted(algorithm: SshAlgorithm | WireguardA
 
 
 def test_from_nothing_everything_is_made() -> None:
-    assert FULL.keys() == {
-        "vault_postgresql_litellm_password",
-        "vault_postgresql_open_webui_password",
-        "vault_litellm_master_key",
-        "vault_litellm_salt_key",
-        "vault_open_webui_secret_key",
-        "vault_open_webui_check_password",
-        "vault_vllm_api_key",
-        "vault_chat_api_key",
-        "vault_user_api_key",
-        "vault_deploy_ssh_private_key",
-        "vault_deploy_ssh_public_key",
-        "vault_entry_ssh_host_private_key",
-        "vault_entry_ssh_host_public_key",
-        "vault_entry_wireguard_private_key",
-        "vault_entry_wireguard_public_key",
-        "vault_bake_ssh_host_private_key",
-        "vault_bake_ssh_host_public_key",
-        "vault_slots",
-    }
+    names = {f"vault_{secret.name}" for secret in SECRETS if isinstance(secret, Password)}
+    pairs = {f"vault_{secret.name}" for secret in SECRETS if isinstance(secret, KeyPair)}
+    halves = {f"{name}_{half}_key" for name in pairs for half in ("private", "public")}
+    assert {"vault_litellm_master_key", "vault_user_api_key"} < names
+    assert FULL.keys() == {*names, *halves, "vault_slots"}
     slots = FULL["vault_slots"]
     assert isinstance(slots, dict)
     assert slots.keys() == {"gpu-1"}

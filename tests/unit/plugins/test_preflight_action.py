@@ -14,11 +14,12 @@ from ansible.template import trust_as_template
 
 type Run = Callable[..., dict[str, Any]]
 
-SCHEMA = """
+SCHEMA = r"""
 argument_specs:
   main:
     required_if: [[parrotpark_tls, acme, [parrotpark_acme_email]]]
     options:
+      parrotpark_checked_version: {type: str, pattern: '\d+\.\d+\.\d+', description: What was checked.}
       parrotpark_acme_email: {type: str, description: Address.}
       parrotpark_ca: {type: path, must_exist: true, description: A file.}
       parrotpark_image: {type: str, pattern: ".+@sha256:[0-9a-f]{64}", description: By digest.}
@@ -33,15 +34,23 @@ argument_specs:
         options:
           location: {type: str, required: true, description: Location.}
 """
+CHANGELOG = """# Changelog
+
+## 0.2.0
+
+- This affects you if you have a parrot: feed it.
+"""
 ROLE = "argument_specs: {main: {options: {litellm_port: {type: int}}}}"
-GOOD = {"parrotpark_domain": "localhost", "parrotpark_gpu_slots": "1"}
+GOOD = {"parrotpark_checked_version": "0.2.0", "parrotpark_domain": "localhost", "parrotpark_gpu_slots": "1"}
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with a schema, one role and one inventory, and nothing wrong."""
     for name, text in {
+        "CHANGELOG.md": CHANGELOG,
         "inventories/inputs.yml": SCHEMA,
+        "inventories/renamed.yml": "parrotpark_host_name: parrotpark_domain\n",
         "roles/litellm/meta/argument_specs.yml": ROLE,
         "inventories/local/parrotpark.yml": "plugin: parrotpark\n",
         "inventories/local/group_vars/all.yml": "parrotpark_domain: localhost\nparrotpark_gpu_slots: 1\n",
@@ -60,7 +69,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def judge(run_action: Run, site: Path, **inputs: Any) -> list[str]:
     variables = {"ansible_inventory_sources": [str(site / "inventories/local")], **GOOD, **inputs}
     given = {name: value for name, value in variables.items() if value is not None}
-    arguments = {"schema": str(site / "inventories/inputs.yml")}
+    files = {"schema": "inventories/inputs.yml", "renamed": "inventories/renamed.yml", "changelog": "CHANGELOG.md"}
+    arguments = {name: str(site / file) for name, file in files.items()}
     result = run_action("parrotpark_preflight", arguments, variables=given)
     assert result == run_action("parrotpark_preflight", arguments, variables=given, check=True)
     if not result.get("failed"):
@@ -86,6 +96,24 @@ def test_role_variables_and_unknown_inputs_are_refused_with_their_file(run_actio
         "the wiring in playbooks/group_vars would silently win over it: set a parrotpark_… input instead, "
         "or wire it there",
         "parrotpark_domian in inventories/local/host_vars/entry.yml is no input: did you mean parrotpark_domain?",
+    ]
+
+
+def test_an_old_name_is_refused_with_the_new_one_and_not_as_unknown(run_action: Run, site: Path) -> None:
+    with (site / "inventories/local/group_vars/all.yml").open("a") as file:
+        file.write("parrotpark_host_name: x\n")
+    (line,) = judge(run_action, site)
+    assert line.startswith("parrotpark_host_name in inventories/local/group_vars/all.yml is now parrotpark_domain: ")
+
+
+@pytest.mark.parametrize("checked", ["0.1.0", None, trust_as_template("{{ '0.1' ~ '.0' }}")])
+def test_a_newer_version_stops_until_somebody_says_that_they_have_read_what_changed(
+    run_action: Run, site: Path, checked: object
+) -> None:
+    assert judge(run_action, site, parrotpark_checked_version=checked) == [
+        "parrotpark_checked_version is 0.1.0, and this is 0.2.0, of which CHANGELOG.md says:",
+        "0.2.0: This affects you if you have a parrot: feed it.",
+        "Do what affects you, set parrotpark_checked_version: 0.2.0, and run again",
     ]
 
 

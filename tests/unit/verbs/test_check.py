@@ -65,6 +65,7 @@ def test_the_production_inventory_is_refused_for_just_what_its_runbook_tells_to_
     said = done.stdout.partition("[ERROR]: ")[2].partition("Origin: ")[0]
     refused = set(re.findall(r"(parrotpark_\w+) (?:is|names) ", said))
     assert refused == {
+        "parrotpark_checked_version",
         "parrotpark_domain",
         "parrotpark_acme_email",
         "parrotpark_admin_email",

@@ -70,3 +70,41 @@ def test_a_verb_says_one_line_a_step_unless_asked_for_all(
     log.write_text("of an earlier run")
     assert make(checkout, verb, *words).stdout.splitlines()[-1] == f"{shown} {log}"
     assert (log.read_text(), log.stat().st_mode & 0o777) == ("", 0o600)
+
+
+def test_lock_renews_every_lock_and_nothing_else(checkout: Path) -> None:
+    """In its own folder, by its own source's command, and with what has cooled off."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    sources = [name for name in tracked if name.startswith(("requirements/", "roles/", "src/"))]
+    locks = {
+        name
+        for name in sources
+        if Path(name).name == "package-lock.json" or (name.endswith(".txt") and "--hash=" in (ROOT / name).read_text())
+    }
+    for name in sources:
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, checkout / name)
+    for name in ("uv", "npm"):
+        program(checkout, name, f'echo "{name} $*" >>"$(pwd -P)/called"; echo "in $(pwd -P)"')
+    done = make(checkout, "lock")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert set(said[::2]) == locks
+    for lock, folder in zip(said[::2], said[1::2], strict=True):
+        assert folder == f"in {(checkout / lock).parent.resolve()}"
+    called = {path.parent: path.read_text() for path in checkout.rglob("called")}
+    for lock in locks:
+        (line,) = [
+            line
+            for line in called[(checkout / lock).parent].splitlines()
+            if line.startswith("npm ") or f"-o {Path(lock).name} " in line
+        ]
+        assert "--before=" in line or line.endswith("--upgrade --exclude-newer 14 days")
+
+
+def test_lock_fails_as_its_program_does(checkout: Path) -> None:
+    (checkout / "requirements").mkdir()
+    for name in ("one.in", "one.txt"):
+        (checkout / "requirements" / name).touch()
+    program(checkout, "uv", "exit 2")
+    assert make(checkout, "lock").returncode != 0

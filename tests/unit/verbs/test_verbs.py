@@ -21,7 +21,7 @@ PLAYBOOKS = {path.name: yaml.safe_load(path.read_text()) for path in ROOT.glob("
 IMPORT = "ansible.builtin.import_playbook"
 # What site.yml imports begins with the whole of it.
 PARTS = {Path(play[IMPORT]).name for play in yaml.safe_load((ROOT / "site.yml").read_text())} - {"prepare.yml"}
-VERBS = sorted(PLAYBOOKS.keys() - PARTS - {"begin.yml"})
+VERBS = sorted(PLAYBOOKS.keys() - PARTS - {"begin.yml", "preflight.yml"})
 JOURNAL = ["-e", "logs_hosts=entry", "-e", "logs_unit=", "-e", "logs_lines=1"]
 ENTRY = ServerSpec("entry-server", Place("fsn1", "cx33"), "debian-13", {"parrotpark-role": "entry"})
 GPU = ServerSpec(
@@ -78,6 +78,20 @@ def test_with_an_entry_server_that_does_not_answer_nothing_ends_well(stack: Stac
     done = stack.play(f"playbooks/{verb}.yml", "-e", "ansible_host=127.0.0.1", "-e", "ansible_port=9")
     assert done.returncode != 0
     assert "Make sure this host can be reached over ssh" in errors(done)[0]
+
+
+@pytest.mark.parametrize("verb", ["site.yml", "playbooks/wake.yml", "site.yml --tags caddy", "site.yml --check"])
+def test_a_version_that_nobody_checked_is_refused_before_anything_is_made(stack: Stack, verb: str) -> None:
+    stack.project("entry").create(ENTRY)
+    stack.inputs(parrotpark_checked_version="0.1.0", parrotpark_embed_model="x")
+    done = stack.play(*verb.split())
+    assert done.returncode != 0
+    said = "\n".join(errors(done))
+    assert "parrotpark_embed_model in " in said
+    assert "is now parrotpark_models[].source" in said
+    assert "0.2.0: This affects you if " in done.stdout + done.stderr
+    assert list(stack.project("gpu").servers({})) == []
+    assert not (stack.inventory / ".state").exists()
 
 
 @pytest.mark.parametrize("limit", ["entry", "gpu", "all"])
