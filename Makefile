@@ -115,7 +115,7 @@ conformance: packages test-packages .venv/dev ## Test the local cloud, by its AP
 	@python -m localcloud start
 	pytest tests/conformance
 
-drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it mend [SHARE=0, 1 or 2]
+drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it recover [SHARE=0, 1 or 2]
 	pytest --durations=0 $(if $(SHARE),$(shell ls tests/e2e/drills/test_*.py | awk 'NR % 3 == $(SHARE)'),tests/e2e/drills)
 
 bench: .venv/run ## Measure a wake of the running stack beside a start by hand [ROUNDS=5]
@@ -141,7 +141,7 @@ lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs, the changelog's for
 	ansible-lint
 
 # A lock of Python comes from the .in beside it, by the command that this names or, where it names none, the common one.
-lock: .venv/bin/uv ## Resolve all locks anew, with nothing younger than two weeks [LOCKS=requirements/run.txt]
+lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two weeks [LOCKS=requirements/run.txt]
 	@for lock in $(LOCKS); do \
 	  echo "$$lock"; cd "$(CURDIR)/$$(dirname "$$lock")"; name=$$(basename "$$lock" .txt); \
 	  case $$lock in \

@@ -115,7 +115,7 @@ class CallbackModule(DefaultCallback):
             self._say(f"         {host}: {said}")
         if failed:
             log = constants.config.get_config_value("DEFAULT_LOG_PATH")
-            self._say(f"Mend what is said above and run the same again. The whole log: {log}")
+            self._say(f"Fix what is said above and run the same again. The whole log: {log}")
 
     @contextmanager
     def _shown(self) -> Iterator[None]:

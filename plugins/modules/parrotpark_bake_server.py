@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from parrotpark import bake_server
 from parrotpark.bake_server import HOUR, Plan, Wanted
-from parrotpark.cloud import RUNNING, Place, Server
+from parrotpark.cloud import RUNNING, Offer, Server
 from parrotpark.cloud.arguments import ARGUMENTS as CLOUD
 from parrotpark.cloud.arguments import OFFERS, cloud_of
 from parrotpark.cloud.errors import CloudError
@@ -22,8 +22,8 @@ DOCUMENTATION = r"""
 module: parrotpark_bake_server
 short_description: Make the server that a golden image is baked on
 description:
-  - Makes the server anew. A golden image is baked in one go, as a host that has been sealed lets nobody in; so a server
-    that an interrupted run has left is deleted first. The provider's list is the truth; the lease travels on the
+  - Always creates a new server. A golden image is baked in one go, as a host that has been sealed lets nobody in; so a
+    server that an interrupted run has left is deleted first. The provider's list is the truth; the lease travels on the
     server's labels, with the call that creates it.
   - Fails where the lease of another maker is valid, as that one is baking right now.
   - Runs on the control machine, in the Python environment of this repository.
@@ -153,7 +153,7 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
 def _wanted(params: dict[str, Any]) -> Wanted:
     return Wanted(
         name=params["name"],
-        places=tuple(Place(**offer) for offer in params["offers"]),
+        offers=tuple(Offer(**offer) for offer in params["offers"]),
         image=params["image"],
         maker=params["maker"] or label_value(platform.node()),
         fingerprint=params["fingerprint"],
@@ -165,14 +165,14 @@ def _wanted(params: dict[str, Any]) -> Wanted:
 
 
 def _diff(plan: Plan, wanted: Wanted) -> dict[str, Any]:
-    places = [str(place) for place in wanted.places]
-    new = {"image": wanted.image, "offers": places, "status": RUNNING, "labels": dict(plan.labels)}
+    offers = [str(offer) for offer in wanted.offers]
+    new = {"image": wanted.image, "offers": offers, "status": RUNNING, "labels": dict(plan.labels)}
     return {"before": {server.name: _shown(server) for server in plan.delete}, "after": {wanted.name: new}}
 
 
 def _shown(server: Server) -> dict[str, Any]:
-    place = Place(server.location, server.server_type)
-    return {"image": server.image, "offers": [str(place)], "status": server.status, "labels": dict(server.labels)}
+    offer = Offer(server.location, server.server_type)
+    return {"image": server.image, "offers": [str(offer)], "status": server.status, "labels": dict(server.labels)}
 
 
 if __name__ == "__main__":

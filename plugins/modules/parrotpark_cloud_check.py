@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from parrotpark.cloud import Place, ServerSpec
+from parrotpark.cloud import Offer, ServerSpec
 from parrotpark.cloud.arguments import ARGUMENTS as CLOUD
 from parrotpark.cloud.arguments import OFFERS, cloud_of
 from parrotpark.cloud.errors import CloudError
@@ -58,8 +58,8 @@ def main() -> None:
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True)
     params = module.params
     try:
-        places = [Place(**offer) for offer in params["offers"]]
-        specs = [ServerSpec(name="", place=place, image=params["image"], labels={}) for place in places]
+        offers = [Offer(**offer) for offer in params["offers"]]
+        specs = [ServerSpec(name="", offer=offer, image=params["image"], labels={}) for offer in offers]
         cloud_of(params).check(specs)
     except CloudError as error:
         module.fail_json(msg=str(error))

@@ -155,7 +155,7 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         "current": image is not None,
         "image": image.id if image else None,
         "newest": newest.labels.get(FINGERPRINT) if newest else None,
-        "says": golden.says(images, fingerprint),
+        "says": golden.describe(images, fingerprint),
     }
     if not (params["make"] or params["prune"]):
         return result

@@ -233,7 +233,7 @@ def _reached(client: str, done: subprocess.CompletedProcess[str]) -> Finding:
     said = (done.stderr.strip() or "no answer").splitlines()[-1]
     if APT_LOCKED.search(done.stderr):
         return Finding("error", f"another package manager does not end: {said}", "end it, then run this again")
-    fix = f"mend network, proxy or CA settings until this works: {' '.join(done.args)}"
+    fix = f"fix network, proxy or CA settings until this works: {' '.join(done.args)}"
     return Finding("error", f"{client} does not reach its package index: {said}", fix)
 
 

@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             status = subprocess.run(step.command, check=False).returncode
             times.append((step.title, time.monotonic() - begin))
             if status != 0:
-                print(f"\n{step.title} failed (exit {status}); mend what it says above and run make up again.")
+                print(f"\n{step.title} failed (exit {status}); fix what it says above and run make up again.")
                 return status
         print("\n== Check as a user would", flush=True)
         begin = time.monotonic()

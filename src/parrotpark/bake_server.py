@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from parrotpark import lease as label
-from parrotpark.cloud import Cloud, Place, Server, ServerSpec
+from parrotpark.cloud import Cloud, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest
 from parrotpark.deadman import WITHOUT_LEASE
 from parrotpark.fleet.acquire import Acquirer
@@ -26,7 +26,7 @@ class Wanted:
     """The server to bake on."""
 
     name: str
-    places: tuple[Place, ...]  # in order of preference
+    offers: tuple[Offer, ...]  # in order of preference
     image: str
     maker: str
     fingerprint: str
@@ -117,17 +117,17 @@ def _being_baked(server: Server, lease: Lease) -> BeingBaked:
 
 
 def _specs(wanted: Wanted, labels: Mapping[str, str]) -> list[ServerSpec]:
-    if not wanted.places:
+    if not wanted.offers:
         raise InvalidRequest("no offer is given: name at least one location and server type")
     return [
         ServerSpec(
             name=wanted.name,
-            place=place,
+            offer=offer,
             image=wanted.image,
             labels=labels,
             ssh_keys=wanted.ssh_keys,
             firewalls=wanted.firewalls,
             user_data=wanted.user_data,
         )
-        for place in wanted.places
+        for offer in wanted.offers
     ]

@@ -77,7 +77,7 @@ def surplus(images: Sequence[Image], current: Image | None) -> tuple[Image, ...]
     return () if current is None else tuple(image for image in images if image.id != current.id)
 
 
-def says(images: Sequence[Image], fingerprint: Fingerprint) -> str:
+def describe(images: Sequence[Image], fingerprint: Fingerprint) -> str:
     """Tell people in a line how things stand."""
     if current(images, fingerprint.whole):
         return "image current"

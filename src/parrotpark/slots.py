@@ -26,7 +26,7 @@ def slots(count: int, network: str, first: int = 11) -> tuple[Slot, ...]:
     """Lay out `count` slots in the overlay `network` (CIDR), from its `first` address on.
 
     Raises:
-        SlotError: the network is none, or too small.
+        SlotError: the network is malformed, or too small.
     """
     try:
         overlay = ipaddress.ip_network(network)

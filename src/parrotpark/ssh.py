@@ -20,7 +20,7 @@ def connection(name: str, address: str, directory: PurePath, jump: tuple[str, st
     address of the host to go through. A cloud says both; as they become part of a command, they are looked at first.
 
     Raises:
-        InvalidRequest: a name is no host name, or an address is none.
+        InvalidRequest: a host name or an address is malformed.
     """
     for host, place in ((name, address), *([jump] if jump else [])):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", host):

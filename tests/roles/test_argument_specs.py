@@ -30,7 +30,7 @@ def options_of(role: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Offer:
     """An option and how to get there: keys of dicts from the outermost inwards."""
 
     role: str
@@ -93,10 +93,10 @@ def arguments_with(spec: Mapping[str, Any], path: tuple[str, ...], value: Any) -
     return arguments
 
 
-def places(role: str) -> Iterator[Place]:
-    def walk(options: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Place]:
+def places(role: str) -> Iterator[Offer]:
+    def walk(options: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Offer]:
         for name, spec in options.items():
-            yield Place(role, (*path, name), spec)
+            yield Offer(role, (*path, name), spec)
             yield from walk(spec.get("options", {}), (*path, name))
 
     yield from walk(options_of(role), ())
@@ -122,35 +122,35 @@ def test_accepts_the_least(role: str) -> None:
 
 
 @pytest.mark.parametrize("place", EVERY_PLACE, ids=str)
-def test_accepts_what_is_right(place: Place) -> None:
+def test_accepts_what_is_right(place: Offer) -> None:
     """So that what the tests below are refused is refused for the one thing that is wrong."""
     value = [minimal(place.spec)] if place.spec["type"] == "list" and "options" in place.spec else valid(place.spec)
     assert errors(place.role, place.arguments(value)) == ""
 
 
 @pytest.mark.parametrize("place", [place for place in EVERY_PLACE if place.spec.get("type") in WRONG], ids=str)
-def test_refuses_a_wrong_type(place: Place) -> None:
+def test_refuses_a_wrong_type(place: Offer) -> None:
     said = errors(place.role, place.arguments(WRONG[place.spec["type"]]))
     assert place.name in said
     assert A_SECRET not in said
 
 
 @pytest.mark.parametrize("place", [place for place in EVERY_PLACE if "choices" in place.spec], ids=str)
-def test_refuses_what_is_no_choice(place: Place) -> None:
+def test_refuses_what_is_no_choice(place: Offer) -> None:
     said = errors(place.role, place.arguments("neither-of-them"))
     assert place.name in said
     assert A_SECRET not in said
 
 
 @pytest.mark.parametrize("place", [place for place in EVERY_PLACE if place.spec.get("required")], ids=str)
-def test_refuses_a_missing_one(place: Place) -> None:
+def test_refuses_a_missing_one(place: Offer) -> None:
     said = errors(place.role, place.without())
     assert place.name in said
     assert A_SECRET not in said
 
 
 @pytest.mark.parametrize("place", [place for place in EVERY_PLACE if "options" in place.spec], ids=str)
-def test_refuses_an_unknown_key(place: Place) -> None:
+def test_refuses_an_unknown_key(place: Offer) -> None:
     inner = {**minimal(place.spec), "surprise": A_SECRET}
     said = errors(place.role, place.arguments([inner] if place.spec["type"] == "list" else inner))
     assert "surprise" in said
@@ -159,7 +159,7 @@ def test_refuses_an_unknown_key(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", EVERY_PLACE, ids=str)
-def test_is_typed_to_the_bottom(place: Place) -> None:
+def test_is_typed_to_the_bottom(place: Offer) -> None:
     spec = place.spec
     assert spec["type"] in VALID
     assert spec["description"]
@@ -174,7 +174,7 @@ def test_is_typed_to_the_bottom(place: Place) -> None:
     [place for place in EVERY_PLACE if place.spec["type"] == "str" and SECRET.search(place.name)],
     ids=str,
 )
-def test_keeps_secrets_out_of_logs(place: Place) -> None:
+def test_keeps_secrets_out_of_logs(place: Offer) -> None:
     assert place.spec.get("no_log") is True
 
 
@@ -210,5 +210,5 @@ def test_a_run_ends_before_the_first_task(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "postgresql_port" in said
     assert "colour" in said
-    assert "Refuse names that PostgreSQL would need quoted" not in said
+    assert "Reject names that PostgreSQL would need quoted" not in said
     assert A_SECRET not in said

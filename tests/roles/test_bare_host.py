@@ -44,7 +44,7 @@ def tell_wish(folder: Path, content: str | None, status: int = 0) -> dict[str, A
     playbook = folder / "play.yml"
     roles = [{"role": "wish", "wish_file": str(file), "wish_slots": 3}]
     playbook.write_text(json.dumps([{"hosts": "entry", "gather_facts": False, "roles": roles}]))
-    result: dict[str, Any] = play(playbook, folder / "hosts.yml", "--check", status=status)["wish : Tell the wish"]
+    result: dict[str, Any] = play(playbook, folder / "hosts.yml", "--check", status=status)["wish : Show the wish"]
     assert file.exists() is (content is not None)
     return result
 
@@ -57,9 +57,9 @@ def test_the_wish_is_told_and_is_awake_where_there_is_none_yet(tmp_path: Path, c
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("", "the wish '' is none: write asleep, awake or awake N"),
-        ("Asleep\n", "the wish 'Asleep' is none: write asleep, awake or awake N"),
-        ("awake 0\n", "the wish 'awake 0' is none: write asleep, awake or awake N"),
+        ("", "the wish '' is not a valid wish: write asleep, awake or awake N"),
+        ("Asleep\n", "the wish 'Asleep' is not a valid wish: write asleep, awake or awake N"),
+        ("awake 0\n", "the wish 'awake 0' is not a valid wish: write asleep, awake or awake N"),
         ("awake 4\n", "the wish is for 4 hosts, but there are only 3 slots"),
     ],
 )

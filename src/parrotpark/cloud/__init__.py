@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parrotpark.cloud.api import OFF, RUNNING, Cloud, Image, Leftover, Place, Server, ServerSpec
+from parrotpark.cloud.api import OFF, RUNNING, Cloud, Image, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.credentials import Credential
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.cloud.hetzner import HetznerCloud
@@ -17,7 +17,7 @@ __all__ = [
     "Credential",
     "Image",
     "Leftover",
-    "Place",
+    "Offer",
     "Server",
     "ServerSpec",
     "connect",

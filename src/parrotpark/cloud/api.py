@@ -11,7 +11,7 @@ OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Offer:
     """Where a server may be created, and as what type."""
 
     location: str
@@ -43,7 +43,7 @@ class ServerSpec:
     """A server to be made."""
 
     name: str
-    place: Place
+    offer: Offer
     image: str
     labels: Mapping[str, str]
     ssh_keys: tuple[str, ...] = ()

@@ -69,10 +69,10 @@ class HetznerCloud:
         with self._typed_errors():
             types = {kind.name: kind for kind in client.server_types.get_all()}
             for spec in specs:
-                place = spec.place
-                _refuse_unknown("server type", [place.server_type], types)
-                places = sold_in(types[place.server_type])
-                _refuse_unknown(f"location of server type {place.server_type}", [place.location], places)
+                offer = spec.offer
+                _refuse_unknown("server type", [offer.server_type], types)
+                locations = sold_in(types[offer.server_type])
+                _refuse_unknown(f"location of server type {offer.server_type}", [offer.location], locations)
             images = [image.name or str(image.id) for image in client.images.get_all()]
             _refuse_unknown("image", [spec.image for spec in specs], images)
             if keys := {name for spec in specs for name in spec.ssh_keys}:
@@ -143,8 +143,8 @@ class HetznerCloud:
         try:
             answer = self._client.servers.create(
                 name=spec.name,
-                server_type=ServerType(name=spec.place.server_type),
-                location=Location(name=spec.place.location),
+                server_type=ServerType(name=spec.offer.server_type),
+                location=Location(name=spec.offer.location),
                 image=BootImage(id=int(spec.image)) if spec.image.isdecimal() else BootImage(name=spec.image),
                 ssh_keys=[SSHKey(name=name) for name in spec.ssh_keys],
                 firewalls=[self._firewall(name) for name in spec.firewalls],

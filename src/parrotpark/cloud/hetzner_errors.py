@@ -81,7 +81,7 @@ class ErrorTranslator:
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             # hcloud-python takes an answer apart without a look at what it is.
             raise Transient(
-                f"the answer of {self.endpoint} is none of this API ({type(error).__name__}: {error}): "
+                f"the answer of {self.endpoint} is not of this API ({type(error).__name__}: {error}): "
                 "check the endpoint, and run it again"
             ) from error
 

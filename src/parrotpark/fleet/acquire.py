@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from parrotpark import lease as label
-from parrotpark.cloud import Cloud, Place, Server, ServerSpec
+from parrotpark.cloud import Cloud, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import (
     CloudError,
     InvalidRequest,
@@ -21,23 +21,23 @@ from parrotpark.cloud.errors import (
 from parrotpark.fleet.clock import Clock, SystemClock
 from parrotpark.lease import Lease, LeaseError
 
-PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between the tries of one offer, each times a random 0.5 to 1.5
-ENOUGH = 60.0  # seconds; a try that fails later than this is the last one, as the leases of other servers run on
+PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between the attempts at one offer, each times a random 0.5 to 1.5
+ENOUGH = 60.0  # seconds; an attempt that fails later than this is the last one, as the leases of other servers run on
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class Attempt:
     """One call for a server, and what came of it."""
 
-    place: Place
+    offer: Offer
     outcome: str
     seconds: float
 
 
-def table(tries: Sequence[Try]) -> str:
-    """Write the tries as text, one a line."""
-    width = max((len(str(entry.place)) for entry in tries), default=0)
-    return "\n".join(f"{entry.place!s:{width}}  {entry.seconds:6.1f} s  {entry.outcome}" for entry in tries)
+def table(attempts: Sequence[Attempt]) -> str:
+    """Write the attempts as text, one a line."""
+    width = max((len(str(entry.offer)) for entry in attempts), default=0)
+    return "\n".join(f"{entry.offer!s:{width}}  {entry.seconds:6.1f} s  {entry.outcome}" for entry in attempts)
 
 
 class Acquirer:
@@ -49,13 +49,13 @@ class Acquirer:
         self._cloud = cloud
         self._clock = clock or SystemClock()
         self._jitter = jitter
-        self.tries: list[Try] = []
+        self.attempts: list[Attempt] = []
 
     def acquire(self, specs: Sequence[ServerSpec]) -> Server:
         """Create the first of the servers that can be had, or adopt the one that another controller just made.
 
-        The specs, at least one, are the same server in different places, with the same name and labels: so what a try
-        has made whose answer was lost is found again by the next one.
+        The specs, at least one, are the same server of different offers, with the same name and labels: so what an
+        attempt has made whose answer was lost is found again by the next one.
 
         Raises:
             InvalidRequest: the cloud has not what a spec names.
@@ -66,7 +66,7 @@ class Acquirer:
             try:
                 return self._patiently(spec)
             except (OutOfCapacity, QuotaExceeded) as error:
-                refusals.append(type(error)(f"{spec.place}: {error}"))
+                refusals.append(type(error)(f"{spec.offer}: {error}"))
             except NameTaken:
                 if server := self._of_another(spec):
                     return server
@@ -99,7 +99,7 @@ class Acquirer:
             outcome = f"{type(error).__name__}: {error}"
             raise
         finally:
-            self.tries.append(Try(spec.place, outcome, self._clock.now() - start))
+            self.attempts.append(Attempt(spec.offer, outcome, self._clock.now() - start))
 
     def _of_another(self, spec: ServerSpec) -> Server | None:
         """Find the server that holds the name, if it is as good as ours would be."""

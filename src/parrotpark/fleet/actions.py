@@ -87,7 +87,7 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class Shortfall:
     """A server is wanted in the slot, but cannot be made now."""
 
     slot: FleetSlot
@@ -97,4 +97,4 @@ class Lack:
         return f"{self.slot.name}: {self.reason}"
 
 
-type Action = Renew | MarkServing | MarkSilent | Sweep | Remove | Delete | Create | Lack
+type Action = Renew | MarkServing | MarkSilent | Sweep | Remove | Delete | Create | Shortfall

@@ -38,12 +38,12 @@ def specs(fleet: Fleet, slot: FleetSlot, image: Image, now: int) -> list[ServerS
     return [
         ServerSpec(
             name=slot.name,
-            place=place,
+            offer=offer,
             image=image.id,
             labels={**fleet.labels, **lease.labels()},
             ssh_keys=fleet.ssh_keys,
             firewalls=fleet.firewalls,
             user_data=text,
         )
-        for place in fleet.offers
+        for offer in fleet.offers
     ]

@@ -12,7 +12,7 @@ from parrotpark.cloud import connect
 from parrotpark.cloud.credentials import read_credential
 from parrotpark.cloud.errors import CloudError
 from parrotpark.fleet import health, verbs
-from parrotpark.fleet.actions import Lack
+from parrotpark.fleet.actions import Shortfall
 from parrotpark.fleet.clock import SystemClock
 from parrotpark.fleet.config import ConfigError, Fleet, load
 from parrotpark.fleet.drain import PacketFilter
@@ -107,7 +107,7 @@ def _status(keeper: Keeper, *, as_json: bool) -> int:
 
 def _tell(report: Report, *, check: bool, as_json: bool) -> int:
     for action in report.actions if check else ():
-        print(f"would {'fail' if isinstance(action, Lack) else 'do'}: {action}")
+        print(f"would {'fail' if isinstance(action, Shortfall) else 'do'}: {action}")
     for trouble in report.troubles:
         print(f"parrotpark: {trouble}", file=sys.stderr)
     if as_json:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from pathlib import Path
 
-from parrotpark.cloud import PROVIDERS, Place
+from parrotpark.cloud import PROVIDERS, Offer
 from parrotpark.join import DocumentError, Reader, parse_document
 from parrotpark.lease import FINGERPRINT_LENGTH, MAX_LENGTH, label_value
 from parrotpark.slots import Slot
@@ -45,7 +45,7 @@ class Fleet:
     provider: str
     endpoint: str | None
     token_file: str
-    offers: tuple[Place, ...]  # in order of preference
+    offers: tuple[Offer, ...]  # in order of preference
     ssh_keys: tuple[str, ...]
     firewalls: tuple[str, ...]
     fingerprint: str
@@ -81,7 +81,7 @@ def load(path: Path) -> Fleet:
         provider=top.text("provider", PROVIDERS.__contains__, f"one of {', '.join(PROVIDERS)}"),
         endpoint=top.optional("endpoint", _is_url, "a URL, or left out for the provider's own"),
         token_file=str(top.path("token_file")),
-        offers=top.each("offers", lambda offer: Place(offer.name("location"), offer.name("server_type"))),
+        offers=top.each("offers", lambda offer: Offer(offer.name("location"), offer.name("server_type"))),
         ssh_keys=top.names("ssh_keys"),
         firewalls=top.names("firewalls"),
         fingerprint=top.text("fingerprint", _is_fingerprint, f"{FINGERPRINT_LENGTH} hexadecimal digits"),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from parrotpark import golden
 from parrotpark import lease as label
 from parrotpark.cloud import OFF, Image, Leftover, Server
-from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, MarkSilent, Remove, Renew, Sweep
+from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
 from parrotpark.fleet.config import Fleet, FleetSlot
 from parrotpark.fleet.errors import WrongProject
 from parrotpark.fleet.losses import Loss, next_try
@@ -213,7 +213,7 @@ def _creations(
 ) -> list[Action]:
     losses = (*seen.losses, lost_now) if lost_now else seen.losses
     if (at := next_try(losses)) > seen.now:
-        return [Lack(slot, pause(losses, at)) for slot in slots]
+        return [Shortfall(slot, pause(losses, at)) for slot in slots]
     if image:
         return [Create(slot, image) for slot in slots]
     if any(_bakes(fleet, server, seen.now) for server in seen.servers):
@@ -222,7 +222,7 @@ def _creations(
         f"the newest carries {seen.images[0].labels.get(label.FINGERPRINT)}" if seen.images else "there is none at all"
     )
     reason = f"no golden image carries the fingerprint {fleet.fingerprint}, {why}: run make wake on the control machine"
-    return [Lack(slot, reason) for slot in slots]
+    return [Shortfall(slot, reason) for slot in slots]
 
 
 def _bakes(fleet: Fleet, server: Server, now: int) -> bool:

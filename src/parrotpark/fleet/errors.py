@@ -8,7 +8,7 @@ class FleetError(Exception):
 
 
 class WishError(FleetError):
-    """The wish is none, or cannot be read."""
+    """The wish is not valid, or cannot be read."""
 
 
 class WrongProject(FleetError):

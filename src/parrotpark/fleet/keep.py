@@ -12,7 +12,7 @@ from parrotpark.cloud import Cloud, Server
 from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, Transient
 from parrotpark.fleet import boot, decide
 from parrotpark.fleet.acquire import Acquirer, table
-from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkServing, MarkSilent, Remove, Renew, Sweep
+from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
 from parrotpark.fleet.clock import Clock
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.decide import Seen
@@ -171,7 +171,7 @@ class Keeper:
             case Create():
                 with self.progress.step("create", str(action)):
                     self._create(action)
-            case Lack():
+            case Shortfall():
                 raise NotMade(str(action))
 
     def _relabel(self, server: Server, lease: Lease) -> None:
@@ -188,8 +188,8 @@ class Keeper:
         try:
             acquirer.acquire(specs)
         finally:
-            if len(acquirer.tries) > 1:
-                self.progress.say(f"{action.slot.name}: what was tried:\n{table(acquirer.tries)}")
+            if len(acquirer.attempts) > 1:
+                self.progress.say(f"{action.slot.name}: what was tried:\n{table(acquirer.attempts)}")
 
     def _drain(self, deletes: Sequence[Delete]) -> None:
         """Let running answers end. It is a courtesy: where it cannot be done, the servers go all the same."""

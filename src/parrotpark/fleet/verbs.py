@@ -7,7 +7,7 @@ from pathlib import Path
 
 from parrotpark.cloud.errors import NameTaken, RateLimited, Transient
 from parrotpark.fleet import decide
-from parrotpark.fleet.actions import Action, Delete, Lack, MarkServing, Renew
+from parrotpark.fleet.actions import Action, Delete, MarkServing, Renew, Shortfall
 from parrotpark.fleet.decide import Seen
 from parrotpark.fleet.errors import NotReached, WishError
 from parrotpark.fleet.keep import Keeper, Outcome, Trouble
@@ -31,7 +31,7 @@ class Report:
     @property
     def changed(self) -> bool:
         """Say whether there was more than upkeep."""
-        return self.wished or any(not isinstance(action, Renew | Lack) for action in self.actions)
+        return self.wished or any(not isinstance(action, Renew | Shortfall) for action in self.actions)
 
 
 def plan(keeper: Keeper, wish: Wish) -> Report:
@@ -100,7 +100,7 @@ def fulfil(keeper: Keeper, wish: Wish) -> Report:
     verb = "sleep" if wish.hosts == 0 else "wake"
     keeper.progress.say(f"the wish is {wish.render()}", verb)
     wished = write_wish(keeper.fleet.wish_file, wish)
-    keeper.forget_losses()  # a person asks: whatever was wrong may be mended
+    keeper.forget_losses()  # a person asks: whatever was wrong may be fixed
     done: list[Action] = []
     patience = _Patience(keeper)
     while True:

@@ -26,7 +26,7 @@ class Wish:
         """
         match = re.fullmatch(r"(asleep)|awake(?: +([1-9][0-9]{0,2}))?", text.strip())
         if match is None:
-            raise WishError(f"the wish {text.strip()!r} is none: write asleep, awake or awake N")
+            raise WishError(f"the wish {text.strip()!r} is not a valid wish: write asleep, awake or awake N")
         if match[1]:
             return cls(0)
         return cls(int(match[2]) if match[2] else None)

@@ -27,6 +27,8 @@ def make(file: Path) -> None:
             Path(new).unlink()
     except FileExistsError:
         if not file.is_file():
-            raise SecretsError(f"the vault password {file} cannot be made: its folder is none, or it is one") from None
+            raise SecretsError(
+                f"the vault password {file} cannot be made: its folder is a file, or it is a folder"
+            ) from None
     except OSError as error:
         raise SecretsError(f"the vault password {file} cannot be made: {error.strerror}") from error

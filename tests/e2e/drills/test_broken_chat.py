@@ -17,7 +17,7 @@ from parrotpark.verify import Endpoints
 
 QUESTION = "What is the capital of France?"
 SECRETS = "/etc/open-webui/secrets.env"
-MENDED_WITHIN = 240  # seconds; a model loads slowly on a processor
+HEALED_WITHIN = 240  # seconds; a model loads slowly on a processor
 
 type Says = Callable[[str, Messages], str]
 
@@ -28,7 +28,7 @@ class Break:
 
     on: str
     broken: str
-    mended: str
+    repair: str
     why: str
     reopen: bool = False  # the page was opened anew since then
 
@@ -56,7 +56,7 @@ def ask(page: Page) -> None:
 
 
 def await_model(says: Says, model: str) -> None:
-    deadline = time.monotonic() + MENDED_WITHIN
+    deadline = time.monotonic() + HEALED_WITHIN
     while True:
         try:
             says(model, [{"role": "user", "content": QUESTION}])
@@ -85,7 +85,7 @@ def test_a_question_counts_as_answered_only_while_nothing_is_broken(
         with pytest.raises(Unanswered, match=BREAKS[name].why):
             answered(chat, QUESTION)
     finally:
-        host.check_output(BREAKS[name].mended)
+        host.check_output(BREAKS[name].repair)
     await_model(says, endpoints.chat_model)
     chat.goto(endpoints.chat)
     ask(chat)

@@ -94,7 +94,7 @@ def test_a_plan_names_what_the_run_does(lost: list[str], entry: Host, browse_as_
     assert len(done) > 20
     assert done <= plan.changed
     # What is on the data volume cannot be seen before it is mounted.
-    assert plan.changed - done <= {"wish : Wish for the first time"}
+    assert plan.changed - done <= {"wish : Write the first wish"}
     assert history(browse_as_admin) == lost
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import settings
 
-from parrotpark.cloud import OFF, RUNNING, Cloud, Image, Leftover, Place, Server, ServerSpec
+from parrotpark.cloud import OFF, RUNNING, Cloud, Image, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
 from parrotpark.fleet.config import Fleet, load
 from parrotpark.fleet.drain import Gate
@@ -32,7 +32,7 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 NOW = 1_800_000_000
-HERE, THERE = Place("fsn1", "gpu-l4"), Place("nbg1", "gpu-l4")
+HERE, THERE = Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4")
 WANTED, OLD = "a" * 32, "b" * 32  # fingerprints
 ENDPOINT = "10.78.0.1"
 SSH_KEY = SshAlgorithm().private()
@@ -73,7 +73,7 @@ class Project:
     images: dict[str, Image] = field(default_factory=dict)
     leftovers: dict[str, Leftover] = field(default_factory=dict)
     user_data: dict[str, str] = field(default_factory=dict)  # by server
-    refusals: dict[Place, CloudError] = field(default_factory=dict)
+    refusals: dict[Offer, CloudError] = field(default_factory=dict)
     boots_in: float = 30  # seconds from creation until the models answer
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)  # by server, from when to when they do not
     made: int = 0  # servers by the fleet
@@ -88,7 +88,7 @@ class Project:
         name: str,
         labels: Mapping[str, str],
         *,
-        place: Place = HERE,
+        offer: Offer = HERE,
         image: str | None = None,
         status: str = RUNNING,
     ) -> Server:
@@ -98,8 +98,8 @@ class Project:
             name=name,
             status=status,
             provider="simulated",
-            location=place.location,
-            server_type=place.server_type,
+            location=offer.location,
+            server_type=offer.server_type,
             image=image,
             ipv4="192.0.2.7",
             ipv6=None,
@@ -199,13 +199,13 @@ class SimulatedCloud:
         for spec in specs:
             if spec.image not in self.project.images:
                 raise InvalidRequest(f"image {spec.image!r} is unknown to the cloud")
-            if spec.place not in (HERE, THERE):
+            if spec.offer not in (HERE, THERE):
                 raise InvalidRequest(
-                    f"server type {spec.place.server_type!r} is unknown to the cloud; it knows: gpu-l4"
+                    f"server type {spec.offer.server_type!r} is unknown to the cloud; it knows: gpu-l4"
                 )
 
     def create(self, spec: ServerSpec) -> Server:
-        return self._call(f"create {spec.name} as {spec.place}", lambda: self._create(spec), self._half)
+        return self._call(f"create {spec.name} as {spec.offer}", lambda: self._create(spec), self._half)
 
     def _create(self, spec: ServerSpec) -> Server:
         for server in self.project.servers.values():
@@ -213,12 +213,12 @@ class SimulatedCloud:
                 if server.labels == dict(spec.labels):
                     return server
                 raise NameTaken(f"a server named {spec.name!r} is there with another lease")
-        if spec.place in self.project.refusals:
-            raise self.project.refusals[spec.place]
-        if spec.image not in self.project.images or spec.place not in (HERE, THERE):
+        if spec.offer in self.project.refusals:
+            raise self.project.refusals[spec.offer]
+        if spec.image not in self.project.images or spec.offer not in (HERE, THERE):
             raise NotFound("something is not found (not_found)")
         self.project.made += 1
-        server = self.project.add(spec.name, spec.labels, place=spec.place, image=spec.image)
+        server = self.project.add(spec.name, spec.labels, offer=spec.offer, image=spec.image)
         self.project.user_data[server.id] = spec.user_data
         return server
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parrotpark.cloud import Place, ServerSpec
+from parrotpark.cloud import Offer, ServerSpec
 from parrotpark.cloud.errors import (
     AuthFailed,
     InvalidRequest,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from parrotpark.fleet.config import Fleet
 
-HERE, THERE = Place("fsn1", "gpu-l4"), Place("nbg1", "gpu-l4")
+HERE, THERE = Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def acquirer(controller: Controller) -> Acquirer:
 
 def test_the_first_offer_comes_first(acquirer: Acquirer, specs: list[ServerSpec]) -> None:
     assert acquirer.acquire(specs).location == "fsn1"
-    assert len(acquirer.tries) == 1
+    assert len(acquirer.attempts) == 1
 
 
 @pytest.mark.parametrize("refusal", [OutOfCapacity("sold out"), QuotaExceeded("limit reached")])
@@ -49,7 +49,7 @@ def test_where_one_has_none_the_next_is_tried(
 ) -> None:
     project.refusals[HERE] = refusal
     assert acquirer.acquire(specs).location == "nbg1"
-    assert table(acquirer.tries).splitlines() == [
+    assert table(acquirer.attempts).splitlines() == [
         f"gpu-l4 in fsn1     0.0 s  {type(refusal).__name__}: {refusal}",
         "gpu-l4 in nbg1     0.0 s  server 9",
     ]
@@ -68,7 +68,7 @@ def test_a_refused_token_ends_it_at_once(acquirer: Acquirer, specs: list[ServerS
     project.refusals[HERE] = AuthFailed("check the token in /file")
     with pytest.raises(AuthFailed, match="check the token in /file"):
         acquirer.acquire(specs)
-    assert len(acquirer.tries) == 1
+    assert len(acquirer.attempts) == 1
 
 
 @pytest.mark.parametrize("refusal", [Transient("not now"), RateLimited("too many calls")])
@@ -79,7 +79,7 @@ def test_passing_trouble_is_waited_for_but_not_for_ever(
     start = project.clock.now()
     with pytest.raises(type(refusal)):
         acquirer.acquire(specs)
-    assert len(acquirer.tries) == 5
+    assert len(acquirer.attempts) == 5
     assert project.clock.now() - start == 1 + 2 + 4 + 8
 
 
@@ -93,7 +93,7 @@ def test_a_cloud_that_takes_minutes_to_fail_is_not_asked_again(
     controller.cloud.fault = fail
     with pytest.raises(Transient):
         acquirer.acquire(specs)
-    assert len(acquirer.tries) == 1
+    assert len(acquirer.attempts) == 1
 
 
 def test_a_server_whose_answer_was_lost_is_found_again(
@@ -103,7 +103,7 @@ def test_a_server_whose_answer_was_lost_is_found_again(
     controller.cloud.fault = lambda _: faults.pop() if faults else None
     server = acquirer.acquire(specs)
     assert list(project.servers.values()) == [server]
-    assert [entry.outcome.split(":")[0] for entry in acquirer.tries] == ["Transient", f"server {server.id}"]
+    assert [entry.outcome.split(":")[0] for entry in acquirer.attempts] == ["Transient", f"server {server.id}"]
 
 
 def test_a_server_that_another_just_made_is_adopted(
@@ -128,7 +128,7 @@ def test_a_type_that_was_renamed_is_named_with_those_there_are(
 ) -> None:
     image = project.save()
     (spec, _) = boot.specs(fleet, fleet.slots[0], image, 0)
-    renamed = ServerSpec(spec.name, Place("fsn1", "gpu-x"), spec.image, spec.labels)
+    renamed = ServerSpec(spec.name, Offer("fsn1", "gpu-x"), spec.image, spec.labels)
     with pytest.raises(InvalidRequest, match="server type 'gpu-x' is unknown to the cloud; it knows: gpu-l4"):
         acquirer.acquire([renamed])
 

@@ -51,8 +51,8 @@ def test_what_is_too_long_for_a_cloud_is_refused(fleet: Fleet) -> None:
 def test_the_server_is_the_same_in_every_place(fleet: Fleet, project: Project) -> None:
     image = project.save()
     here, there = boot.specs(fleet, fleet.slots[0], image, NOW)
-    assert replace(here, place=there.place) == there
-    assert [here.place, there.place] == list(fleet.offers)
+    assert replace(here, offer=there.offer) == there
+    assert [here.offer, there.offer] == list(fleet.offers)
     assert (here.name, here.image, here.firewalls, here.ssh_keys) == (
         "gpu-1",
         "8",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from localcloud.testing import TOKENS, serving
-from parrotpark.cloud import Cloud, Credential, Place, ServerSpec, connect
+from parrotpark.cloud import Cloud, Credential, Offer, ServerSpec, connect
 from parrotpark.fleet import cli
 from parrotpark.lease import FINGERPRINT, ROLE
 
@@ -84,7 +84,7 @@ def path(
 
 @pytest.fixture
 def golden(cloud: Cloud) -> None:
-    server = cloud.create(ServerSpec("gpu-bake", Place("fsn1", "ccx33"), "debian-13", {ROLE: "gpu"}))
+    server = cloud.create(ServerSpec("gpu-bake", Offer("fsn1", "ccx33"), "debian-13", {ROLE: "gpu"}))
     cloud.snapshot(server, "golden", {ROLE: "gpu-image", FINGERPRINT: WANTED})
     cloud.delete(server)
 
@@ -138,7 +138,7 @@ def test_wake_keep_and_sleep(run: Run, cloud: Cloud, tmp_path: Path) -> None:
 
 
 def test_sweep(run: Run, cloud: Cloud) -> None:
-    cloud.create(ServerSpec("stray", Place("fsn1", "ccx33"), "debian-13", {}))
+    cloud.create(ServerSpec("stray", Offer("fsn1", "ccx33"), "debian-13", {}))
     assert run("sweep", "--check")[1][0].startswith("would do: stray: delete at once, no lease")
     assert len(cloud.servers({})) == 1
     assert run("sweep")[0] == 0
@@ -147,7 +147,7 @@ def test_sweep(run: Run, cloud: Cloud) -> None:
 
 def test_status_is_also_for_programs(run: Run, cloud: Cloud) -> None:
     run("sleep")
-    cloud.create(ServerSpec("stray", Place("fsn1", "ccx33"), "debian-13", {}))
+    cloud.create(ServerSpec("stray", Offer("fsn1", "ccx33"), "debian-13", {}))
     _, said, _ = run("status", "--json")
     found = last(said)
     assert (found["wish"], found["image_current"], found["others"]) == ("asleep", False, ["stray"])

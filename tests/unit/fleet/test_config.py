@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from parrotpark.cloud import Place
+from parrotpark.cloud import Offer
 from parrotpark.fleet.config import ConfigError, Model, load
 
 type Write = Callable[..., Path]
@@ -29,7 +29,7 @@ def test_what_is_written_is_read(write_config: Write) -> None:
         ("gpu-2", "10.78.0.12"),
         ("gpu-3", "10.78.0.13"),
     ]
-    assert fleet.offers == (Place("fsn1", "gpu-l4"), Place("nbg1", "gpu-l4"))
+    assert fleet.offers == (Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4"))
     assert fleet.models == (Model("generate", 8001), Model("embed", 8002))
     assert fleet.ports == (8001, 8002)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parrotpark.cloud import OFF, RUNNING, Leftover, Server
-from parrotpark.fleet.actions import Action, Create, Delete, Lack, MarkSilent, Remove, Sweep
+from parrotpark.fleet.actions import Action, Create, Delete, MarkSilent, Remove, Shortfall, Sweep
 from parrotpark.fleet.decide import SPARE, Seen, decide, loss_of, sweep
 from parrotpark.fleet.errors import WrongProject
 from parrotpark.fleet.losses import Loss
@@ -367,9 +367,9 @@ def test_whatever_is_there_no_server_is_asked_for_two_things_and_the_slots_come_
     fleet, image = controller.fleet, project.save()
     seen = Seen(NOW, found, [image] if with_image else [], [], frozenset(ready), losses, PATIENCE)
     actions = decide(fleet, Wish(hosts), seen)
-    touched = [action.server.id for action in actions if not isinstance(action, Create | Lack | Remove)]
+    touched = [action.server.id for action in actions if not isinstance(action, Create | Shortfall | Remove)]
     assert len(touched) == len(set(touched))
     gone = {action.server.id for action in actions if isinstance(action, Sweep | Delete)}
     stay = [server.labels["parrotpark-slot"] for server in found if server.id not in gone]
-    come = [action.slot.name for action in actions if isinstance(action, Create | Lack)]
+    come = [action.slot.name for action in actions if isinstance(action, Create | Shortfall)]
     assert len({*stay, *come}) == len(stay) + len(come) == (1 if hosts is None else hosts)

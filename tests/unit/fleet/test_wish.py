@@ -1,4 +1,4 @@
-"""The wish is one line of a file; what is none is refused."""
+"""The wish is one line of a file; what is not valid is refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_what_is_written_is_read(tmp_path: Path, text: str, wish: Wish) -> None:
     "text", ["", "awake 0", "awake -1", "awake two", "asleep 2", "sleep", "awake\nawake", "awake 1000"]
 )
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(WishError, match="is none: write asleep, awake or awake N"):
+    with pytest.raises(WishError, match="is not a valid wish: write asleep, awake or awake N"):
         Wish.parse(text)
 
 

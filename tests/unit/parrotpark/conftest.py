@@ -15,7 +15,7 @@ from hypothesis import settings
 from urllib3.exceptions import ProtocolError
 
 from localcloud.testing import TOKENS, Served, serving
-from parrotpark.cloud import OFF, RUNNING, Cloud, Credential, Image, Leftover, Place, Server, ServerSpec
+from parrotpark.cloud import OFF, RUNNING, Cloud, Credential, Image, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest
 from parrotpark.cloud.hetzner import HetznerCloud
 
@@ -23,12 +23,12 @@ from parrotpark.cloud.hetzner import HetznerCloud
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-HERE = Place("fsn1", "gpu-l4")
-THERE = Place("nbg1", "gpu-l4")
+HERE = Offer("fsn1", "gpu-l4")
+THERE = Offer("nbg1", "gpu-l4")
 
 
 class FakeCloud:
-    """A cloud whose servers are only remembered, and whose places can be made to refuse."""
+    """A cloud whose servers are only remembered, and whose offers can be made to refuse."""
 
     provider = "fake"
 
@@ -37,8 +37,8 @@ class FakeCloud:
         self.running: dict[str, Server] = {}
         self.saved: dict[str, Image] = {}
         self.unused: dict[str, Leftover] = {}
-        self.refusals: dict[Place, CloudError] = {}
-        self.places = {HERE, THERE}
+        self.refusals: dict[Offer, CloudError] = {}
+        self.offers = {HERE, THERE}
         self._ids = map(str, itertools.count(1))
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
@@ -46,24 +46,24 @@ class FakeCloud:
 
     def check(self, specs: Sequence[ServerSpec]) -> None:
         for spec in specs:
-            if spec.place not in self.places:
-                raise InvalidRequest(f"{spec.place} is unknown")
+            if spec.offer not in self.offers:
+                raise InvalidRequest(f"{spec.offer} is unknown")
 
     def create(self, spec: ServerSpec) -> Server:
-        self.calls.append(f"create {spec.name} as {spec.place}")
-        if spec.place in self.refusals:
-            raise self.refusals[spec.place]
-        return self.add(spec.name, spec.labels, place=spec.place, image=spec.image)
+        self.calls.append(f"create {spec.name} as {spec.offer}")
+        if spec.offer in self.refusals:
+            raise self.refusals[spec.offer]
+        return self.add(spec.name, spec.labels, offer=spec.offer, image=spec.image)
 
-    def add(self, name: str, labels: Mapping[str, str], *, place: Place = HERE, image: str = "debian-13") -> Server:
+    def add(self, name: str, labels: Mapping[str, str], *, offer: Offer = HERE, image: str = "debian-13") -> Server:
         """Put a server there, as if somebody had made it before."""
         server = Server(
             id=next(self._ids),
             name=name,
             status=RUNNING,
             provider=self.provider,
-            location=place.location,
-            server_type=place.server_type,
+            location=offer.location,
+            server_type=offer.server_type,
             image=image,
             ipv4="192.0.2.7",
             ipv6=None,

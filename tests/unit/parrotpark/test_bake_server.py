@@ -10,7 +10,7 @@ import pytest
 
 from parrotpark import bake_server
 from parrotpark.bake_server import HOUR, BeingBaked, Plan, Wanted, carry_out, decide
-from parrotpark.cloud import Place, Server, ServerSpec
+from parrotpark.cloud import Offer, Server, ServerSpec
 from parrotpark.cloud.errors import InvalidRequest, NameTaken, OutOfCapacity
 from parrotpark.deadman import WITHOUT_LEASE
 from parrotpark.lease import FINGERPRINT, UNTIL, Lease, LeaseError, State
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tests.unit.parrotpark.conftest import FakeCloud
 
 NOW = 1_800_000_000  # 2027-01-15 08:00:00 UTC
-HERE, THERE = Place("fsn1", "gpu-l4"), Place("nbg1", "gpu-l4")
-WANTED = Wanted(name="gpu-bake", places=(HERE, THERE), image="debian-13", maker="me", fingerprint="abc", term=3 * HOUR)
+HERE, THERE = Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4")
+WANTED = Wanted(name="gpu-bake", offers=(HERE, THERE), image="debian-13", maker="me", fingerprint="abc", term=3 * HOUR)
 OURS = Lease("gpu", "gpu-bake", State.BAKING, "me", "abc", until=NOW + HOUR)
 THEIRS = replace(OURS, maker="somebody")
 
@@ -113,8 +113,8 @@ def test_the_next_offer_is_tried_where_there_is_no_capacity(cloud: FakeCloud) ->
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"places": ()}, InvalidRequest, "name at least one location"),
-        ({"places": (Place("fsn1", "gpu-x"),)}, InvalidRequest, "gpu-x in fsn1 is unknown"),
+        ({"offers": ()}, InvalidRequest, "name at least one location"),
+        ({"offers": (Offer("fsn1", "gpu-x"),)}, InvalidRequest, "gpu-x in fsn1 is unknown"),
         ({"term": 0}, InvalidRequest, "a lease of 0 hours is not possible: give 1 to 3"),
         ({"term": 4 * HOUR}, InvalidRequest, "a lease of 4 hours is not possible: give 1 to 3"),
         ({"fingerprint": "a:b"}, LeaseError, "fingerprint 'a:b' cannot be a label"),

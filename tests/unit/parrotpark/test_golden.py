@@ -17,7 +17,6 @@ from parrotpark.golden import (
     carry_out,
     current,
     labels,
-    says,
     surplus,
     to_finish,
     to_make,
@@ -61,10 +60,10 @@ def test_the_newest_image_of_the_fingerprint_is_current() -> None:
 
 def test_it_is_said_why_there_is_none() -> None:
     assert why_stale([], NEW) == "there is none yet"
-    assert says([], NEW) == "stale: there is none yet"
-    assert says([image("1", OLD)], NEW) == "stale: because vllm changed"
-    assert says([Image("1", "", 0, {}), image("2", OLD, created=1)], NEW) == "stale: because vllm changed"
-    assert says([image("1", OLD), image("2")], NEW) == "image current"
+    assert describe([], NEW) == "stale: there is none yet"
+    assert describe([image("1", OLD)], NEW) == "stale: because vllm changed"
+    assert describe([Image("1", "", 0, {}), image("2", OLD, created=1)], NEW) == "stale: because vllm changed"
+    assert describe([image("1", OLD), image("2")], NEW) == "image current"
 
 
 images = st.lists(

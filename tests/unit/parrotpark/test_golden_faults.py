@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from parrotpark import bake_server, golden
-from parrotpark.cloud import Place, ServerSpec
+from parrotpark.cloud import Offer, ServerSpec
 from parrotpark.cloud.errors import CloudError
 from parrotpark.cloud.hetzner import HetznerCloud
 from parrotpark.fingerprint import Fingerprint
@@ -36,7 +36,7 @@ def prepare(cloud: HetznerCloud) -> None:
     for image in golden.find(cloud):
         cloud.delete_image(image)
     lease = Lease("gpu", "gpu-bake", State.BAKING, "me", NEW.whole, 1_900_000_000)
-    server = cloud.create(ServerSpec("gpu-bake", Place("fsn1", "ccx33"), "debian-13", lease.labels()))
+    server = cloud.create(ServerSpec("gpu-bake", Offer("fsn1", "ccx33"), "debian-13", lease.labels()))
     cloud.snapshot(server, "old", golden.labels(OLD))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from localcloud.testing import Served
-from parrotpark.cloud import Cloud, Credential, Place, Server, ServerSpec, connect
+from parrotpark.cloud import Cloud, Credential, Offer, Server, ServerSpec, connect
 from parrotpark.cloud.errors import (
     AuthFailed,
     CloudError,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
-SPEC = ServerSpec("gpu-1", Place("fsn1", "ccx33"), "debian-13", {"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"})
+SPEC = ServerSpec("gpu-1", Offer("fsn1", "ccx33"), "debian-13", {"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"})
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_creating_again_with_the_same_lease_returns_the_same_server(cloud: Hetzn
 def test_a_name_that_is_taken_by_another_lease_is_refused(cloud: HetznerCloud) -> None:
     cloud.create(SPEC)
     with pytest.raises(NameTaken, match="a server named 'gpu-1' is there with another lease"):
-        cloud.create(ServerSpec("gpu-1", SPEC.place, "debian-13", {"other": "lease"}))
+        cloud.create(ServerSpec("gpu-1", SPEC.offer, "debian-13", {"other": "lease"}))
 
 
 def test_a_server_knows_when_it_was_made(cloud: HetznerCloud) -> None:
@@ -107,19 +107,19 @@ def test_a_call_that_never_reached_the_cloud_is_told_from_a_lost_answer(cloud: H
     ("spec", "message"),
     [
         (
-            ServerSpec("a", Place("fsn1", "ccx99"), "debian-13", {}),
+            ServerSpec("a", Offer("fsn1", "ccx99"), "debian-13", {}),
             r"server type 'ccx99' is unknown to the cloud; it knows: .*ccx33",
         ),
         (
-            ServerSpec("a", Place("mars1", "ccx33"), "debian-13", {}),
+            ServerSpec("a", Offer("mars1", "ccx33"), "debian-13", {}),
             r"location of server type ccx33 'mars1' is unknown to the cloud; it knows: .*fsn1",
         ),
         (
-            ServerSpec("a", SPEC.place, "debian-7", {}),
+            ServerSpec("a", SPEC.offer, "debian-7", {}),
             "image 'debian-7' is unknown .* it knows: .*debian-13",
         ),
-        (ServerSpec("a", SPEC.place, "debian-13", {}, ssh_keys=("me",)), "SSH key 'me' is unknown .* it knows: none"),
-        (ServerSpec("a", SPEC.place, "debian-13", {}, firewalls=("f",)), "firewall 'f' is unknown .* it knows: none"),
+        (ServerSpec("a", SPEC.offer, "debian-13", {}, ssh_keys=("me",)), "SSH key 'me' is unknown .* it knows: none"),
+        (ServerSpec("a", SPEC.offer, "debian-13", {}, firewalls=("f",)), "firewall 'f' is unknown .* it knows: none"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(cloud: HetznerCloud, spec: ServerSpec, message: str) -> None:
@@ -130,7 +130,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(cloud: HetznerCloud, spe
 
 def test_a_firewall_that_went_away_is_named(cloud: HetznerCloud) -> None:
     with pytest.raises(NotFound, match="firewall 'f' is not in the project"):
-        cloud.create(ServerSpec("a", SPEC.place, "debian-13", {}, firewalls=("f",)))
+        cloud.create(ServerSpec("a", SPEC.offer, "debian-13", {}, firewalls=("f",)))
 
 
 def test_a_wrong_token_is_named(local_cloud: Served) -> None:
@@ -245,7 +245,7 @@ def test_a_proxy_s_page_is_a_passing_trouble(scripted: Callable[[Script], Cloud]
 
 @pytest.mark.parametrize("body", ["{}", "[]", "null", '{"servers": 1}', '{"servers": [{}], "meta": null}'])
 def test_an_answer_of_something_else_is_a_passing_trouble(scripted: Callable[[Script], Cloud], body: str) -> None:
-    with pytest.raises(Transient, match=r"the answer of http://.* is none of this API .*check the endpoint") as caught:
+    with pytest.raises(Transient, match=r"the answer of http://.* is not of this API .*check the endpoint") as caught:
         scripted(lambda _method, _path: (200, body)).servers({})
     assert "\n" not in str(caught.value)
 

@@ -10,7 +10,7 @@ from hcloud import Client
 from hcloud.locations import Location
 
 from localcloud.testing import Served
-from parrotpark.cloud import Credential, Leftover, Place, Server, ServerSpec
+from parrotpark.cloud import Credential, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, NotFound, Transient
 from parrotpark.cloud.hetzner import HetznerCloud
 
@@ -29,7 +29,7 @@ def client(local_cloud: Served, credential: Credential) -> Client:
 
 @pytest.fixture
 def server(hetzner: HetznerCloud) -> Server:
-    return hetzner.create(ServerSpec("gpu-bake", Place("fsn1", "ccx33"), "debian-13", {"a": "b"}))
+    return hetzner.create(ServerSpec("gpu-bake", Offer("fsn1", "ccx33"), "debian-13", {"a": "b"}))
 
 
 # ---- Images -----------------------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def test_an_image_is_made_of_a_server_that_is_off_listed_booted_and_deleted(
     assert "pull" not in calls
     assert hetzner.images({"parrotpark-role": None}) == (image,)
     assert hetzner.images({"parrotpark-fingerprint": "other"}) == ()
-    spec = ServerSpec("gpu-1", Place("fsn1", "ccx33"), image.id, {})
+    spec = ServerSpec("gpu-1", Offer("fsn1", "ccx33"), image.id, {})
     hetzner.check([spec])
     assert hetzner.create(spec).image == image.id
     hetzner.delete_image(image)
@@ -77,7 +77,7 @@ def test_an_image_is_made_once(hetzner: HetznerCloud, server: Server, local_clou
 
 
 def test_an_image_of_another_server_is_not_mistaken_for_it(hetzner: HetznerCloud, server: Server) -> None:
-    other = hetzner.create(ServerSpec("gpu-1", Place("fsn1", "ccx33"), "debian-13", {}))
+    other = hetzner.create(ServerSpec("gpu-1", Offer("fsn1", "ccx33"), "debian-13", {}))
     assert hetzner.snapshot(server, "golden", LABELS) != hetzner.snapshot(other, "golden", LABELS)
 
 
@@ -124,7 +124,7 @@ def test_a_server_that_is_gone_is_named(hetzner: HetznerCloud, server: Server) -
 
 def test_an_image_that_is_gone_makes_no_server(hetzner: HetznerCloud) -> None:
     with pytest.raises(CloudError, match="image '4711' not found"):
-        hetzner.create(ServerSpec("gpu-1", Place("fsn1", "ccx33"), "4711", {}))
+        hetzner.create(ServerSpec("gpu-1", Offer("fsn1", "ccx33"), "4711", {}))
     assert hetzner.servers({}) == ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from localcloud.testing import Served
-from parrotpark.cloud import Credential, Place, Server, ServerSpec, connect
+from parrotpark.cloud import Credential, Offer, Server, ServerSpec, connect
 from parrotpark.cloud.credentials import read_credential
 from parrotpark.cloud.errors import AuthFailed, CloudError, InvalidRequest
 from parrotpark.inventory import Project, Settings, hosts, list_servers
@@ -81,8 +81,8 @@ def test_an_input_that_is_missing_is_named(name: str, value: object) -> None:
 
 def test_all_projects_are_listed(local_cloud: Served, credential: Credential, tmp_path: Path) -> None:
     cloud = connect("hetzner", credential, local_cloud.endpoint)
-    cloud.create(ServerSpec("gpu-1", Place("fsn1", "ccx33"), "debian-13", LEASE.labels()))
-    cloud.create(ServerSpec("stranger", Place("fsn1", "ccx33"), "debian-13", {}))
+    cloud.create(ServerSpec("gpu-1", Offer("fsn1", "ccx33"), "debian-13", LEASE.labels()))
+    cloud.create(ServerSpec("stranger", Offer("fsn1", "ccx33"), "debian-13", {}))
     (tmp_path / "token").write_text(f"{credential.token}\n")
     project = Project(local_cloud.endpoint, str(tmp_path / "token"))
     assert [server.name for server in list_servers([project, project])] == ["gpu-1", "gpu-1"]

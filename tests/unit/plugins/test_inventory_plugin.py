@@ -15,7 +15,7 @@ from ansible.parsing.vault import VaultSecret
 from ansible.plugins.loader import inventory_loader
 
 from localcloud.testing import Served
-from parrotpark.cloud import Cloud, Credential, Place, ServerSpec, connect
+from parrotpark.cloud import Cloud, Credential, Offer, ServerSpec, connect
 from parrotpark.lease import Lease, State
 
 type Load = Callable[..., InventoryData]
@@ -26,7 +26,7 @@ def cloud(local_cloud: Served, token: str) -> Cloud:
     """A project with one GPU host."""
     cloud = connect("hetzner", Credential(token, "the test"), local_cloud.endpoint)
     labels = Lease("gpu", "gpu-1", State.SERVING, "me", "abc", 1_800_000_000).labels()
-    cloud.create(ServerSpec("gpu-1", Place("fsn1", "ccx33"), "debian-13", labels))
+    cloud.create(ServerSpec("gpu-1", Offer("fsn1", "ccx33"), "debian-13", labels))
     return cloud
 
 

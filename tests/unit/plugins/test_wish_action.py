@@ -140,7 +140,7 @@ def test_a_unit_that_cannot_be_started(host: Host, wished: Wished) -> None:
 
 
 def test_no_wish(host: Host, wished: Wished) -> None:
-    assert wished("awake 0")["msg"] == "the wish 'awake 0' is none: write asleep, awake or awake N"
+    assert wished("awake 0")["msg"] == "the wish 'awake 0' is not a valid wish: write asleep, awake or awake N"
     assert host.scripts == []
 
 

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 MADE = [
-    "Make the secrets that are missing",
+    "Create the secrets that are missing",
     "hcloud_project : Upload the SSH key",
-    "hcloud_project : Keep the firewall",
-    "hcloud_server : Keep the address",
-    "hcloud_server : Keep the server",
-    "hcloud_server : Keep the data volume",
-    "golden_image : Make a server to bake one on",
+    "hcloud_project : Manage the firewall",
+    "hcloud_server : Manage the address",
+    "hcloud_server : Manage the server",
+    "hcloud_server : Manage the data volume",
+    "golden_image : Create a server to bake one on",
 ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from parrotpark.cloud import Place, ServerSpec
+from parrotpark.cloud import Offer, ServerSpec
 from parrotpark.lease import Lease, State
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ IMPORT = "ansible.builtin.import_playbook"
 PARTS = {Path(play[IMPORT]).name for play in yaml.safe_load((ROOT / "site.yml").read_text())} - {"prepare.yml"}
 VERBS = sorted(PLAYBOOKS.keys() - PARTS - {"begin.yml", "preflight.yml"})
 JOURNAL = ["-e", "logs_hosts=entry", "-e", "logs_unit=", "-e", "logs_lines=1"]
-ENTRY = ServerSpec("entry-server", Place("fsn1", "cx33"), "debian-13", {"parrotpark-role": "entry"})
+ENTRY = ServerSpec("entry-server", Offer("fsn1", "cx33"), "debian-13", {"parrotpark-role": "entry"})
 GPU = ServerSpec(
     "gpu-1",
-    Place("fsn1", "ccx33"),
+    Offer("fsn1", "ccx33"),
     "debian-13",
     Lease("gpu", "gpu-1", State.SERVING, "me", "a", 1_900_000_000).labels(),
 )
@@ -143,7 +143,7 @@ def test_the_inventory_follows_the_inputs(stack: Stack) -> None:
 
 def test_a_stranger_of_the_entry_servers_name_is_refused(stack: Stack) -> None:
     """Not relabelled and put behind our firewall."""
-    theirs = ServerSpec("entry-server", Place("fsn1", "cx33"), "debian-13", {"purpose": "shop"})
+    theirs = ServerSpec("entry-server", Offer("fsn1", "cx33"), "debian-13", {"purpose": "shop"})
     stack.project("entry").create(theirs)
     done = stack.play("site.yml")
     assert done.returncode != 0
