@@ -33,18 +33,18 @@ class Turn:
 def last_turn(chat: Mapping[str, Any]) -> Turn | None:
     """Read a chat as Open WebUI's `/api/v1/chats/{id}` tells it; return nothing as long as its answer is not done.
 
+    Nor while it has no text: it is marked as done while a tool works.
+
     Raises:
-        Unanswered: the chat stored an error, or an answer without text.
+        Unanswered: the chat stored an error.
     """
     history = chat["chat"]["history"]
     messages = history["messages"]
     stored = messages.get(history["currentId"], {})
     if error := stored.get("error"):
         raise Unanswered(f"the chat stored an error: {error}")
-    if stored.get("role") != "assistant" or not stored.get("done"):
+    if stored.get("role") != "assistant" or not stored.get("done") or not stored["content"].strip():
         return None
-    if not stored["content"].strip():
-        raise Unanswered("the chat stored an answer without text")
     asked: list[Mapping[str, str]] = []
     parent = stored["parentId"]
     while parent:

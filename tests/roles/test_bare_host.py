@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def play(playbook: Path, inventory: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
     """Run the playbook on this machine as the host `entry`; return the last result of every task by its name."""
-    host = {"ansible_connection": "local", "ansible_python_interpreter": "auto_silent"}
+    host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     inventory.write_text(json.dumps({"entry": {"hosts": {"entry-server": host}}}))
     environment = {
         **os.environ,

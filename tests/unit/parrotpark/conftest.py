@@ -157,6 +157,10 @@ class Network:
         """Spoil the nth call from now on whose method and address end with `call`."""
         self._spoil, self._left = (fault, call), nth
 
+    def heal(self) -> None:
+        """Spoil no further call."""
+        self._spoil = None
+
     def pass_on(self, call: str, carry_out: Callable[[], requests.Response]) -> requests.Response:
         self.calls += 1
         if self._spoil is not None and call.endswith(self._spoil[1]):

@@ -54,7 +54,7 @@ def test_a_question_keeps_what_was_said_before_it() -> None:
         (stored(content=PARIS[:10]), "the model says"),
         (stored(content="", error={"content": "asleep"}), "stored an error.*asleep"),
         (stored(content=PARIS, error={"content": "cut off"}), "stored an error.*cut off"),
-        (stored(content=" \n"), "without text"),
+        (stored(content=" \n"), "no whole answer"),
         (stored(content=PARIS, done=False), "no whole answer within 0 s"),
         (stored(role="user", content=PARIS), "no whole answer"),
         ({"chat": {"history": {"currentId": None, "messages": {}}}}, "no whole answer"),

@@ -16,6 +16,7 @@ from parrotpark.fleet.wish import Wish
 from parrotpark.golden import (
     carry_out,
     current,
+    describe,
     labels,
     surplus,
     to_finish,
