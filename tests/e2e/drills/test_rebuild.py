@@ -82,6 +82,8 @@ def test_a_plan_names_what_the_run_does(lost: list[str], entry: Host, browse_as_
     assert plan.status == 0, plan.text
     assert files(entry) == before
 
+    # As if the plan had not just read the package index.
+    entry.check_output("touch --date='2 hours ago' /var/lib/apt/lists /var/lib/apt/periodic/update-success-stamp")
     entry.check_output(f"cp {RESOLVERS} /root/resolvers && echo nameserver 192.0.2.53 >{RESOLVERS}")
     cut_off = site()
     entry.check_output(f"cp /root/resolvers {RESOLVERS} && rm /root/resolvers")
