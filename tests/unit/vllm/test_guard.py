@@ -107,6 +107,13 @@ def test_little_is_there_at_all(guarded: Any, method: str, path: str) -> None:
     assert ask(guarded, method, path)[0] == 404
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/metrics"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_who_has_the_key_reads_what_is_there(guarded: Any, engine: Engine, method: str, path: str) -> None:
+    assert ask(guarded, method, path)[0] == 200
+    assert engine.paths == [path]
+
+
 def test_nothing_but_http_is_served(guarded: Any, engine: Engine) -> None:
     ask(guarded, "GET", "/v1/realtime", kind="websocket")
     assert engine.paths == []
@@ -119,7 +126,7 @@ def test_nothing_but_http_is_served(guarded: Any, engine: Engine) -> None:
         {"temperature": 0, "top_p": 0.9, "top_k": -1, "stream": True, "stream_options": {"include_usage": True}},
         {"logit_bias": {"5": -100}, "user": None, "max_tokens": None},
         {"chat_template_kwargs": {"enable_thinking": False}, "reasoning_effort": "low"},
-        answering({"properties": {"pattern": {}}}),
+        answering({"properties": {"pattern": {}, "b": True}}),
         calling("auto"),
         saying({"type": "text", "text": ""}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}),
         {"messages": [{"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": CALLED}]}]},
@@ -136,6 +143,11 @@ def test_openais_parameters_pass(guarded: Any, engine: Engine, more: dict[str, A
     [
         ({"n": 5}, "n must be a whole number from 1 to 4"),
         ({"n": True}, "n must be"),
+        ({"stream": 1}, "stream must be true or false"),
+        ({"tools": [{"type": "function"}]}, "needs function"),
+        ({"tools": [{"type": "function", "function": {}}]}, "needs name"),
+        (answering({"enum": [[[[[[[[[[[[[[[[[[[[[[[[[[[["a"]]]]]]]]]]]]]]]]]]]]]]]]]]]]}), "more than 32 levels"),
+        (answering({"anyOf": [{"pattern": "a"}]}), 'cannot use "pattern"'),
         ({"max_tokens": 1001}, "max_tokens must be"),
         ({"top_logprobs": 21}, "top_logprobs must be"),
         ({"top_logprobs": -1}, "top_logprobs must be"),
