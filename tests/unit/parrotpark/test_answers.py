@@ -29,6 +29,14 @@ def test_what_the_model_says_is_an_answer() -> None:
     assert answer(QUESTION, lambda: stored(content=f"{PARIS}\n"), says, patience=0) == f"{PARIS}\n"
 
 
+def test_greedy_answers_may_part_after_a_while() -> None:
+    beginning = "It is the capital of France, as everybody knows"
+    answered = answer(
+        QUESTION, lambda: stored(content=f"{beginning} here."), lambda *_: f"{beginning} today.", patience=0
+    )
+    assert answered == f"{beginning} here."
+
+
 def test_what_the_model_thought_is_no_part_of_the_answer() -> None:
     thought = f'<details type="reasoning" done="true"><summary>Thought</summary>Paris?\n</details>\n{PARIS}'
     assert (
@@ -52,6 +60,8 @@ def test_a_question_keeps_what_was_said_before_it() -> None:
     [
         (stored(content="Tools are not enabled."), "the model says 'The capital of France is Paris.'"),
         (stored(content=PARIS[:10]), "the model says"),
+        (stored(content=f"{PARIS} Tools are not enabled."), "the model says"),
+        (stored(content="The capital of France is Rome."), "the model says"),
         (stored(content="", error={"content": "asleep"}), "stored an error.*asleep"),
         (stored(content=PARIS, error={"content": "cut off"}), "stored an error.*cut off"),
         (stored(content=" \n"), "no whole answer"),
@@ -59,7 +69,18 @@ def test_a_question_keeps_what_was_said_before_it() -> None:
         (stored(role="user", content=PARIS), "no whole answer"),
         ({"chat": {"history": {"currentId": None, "messages": {}}}}, "no whole answer"),
     ],
-    ids=["an error's text", "a piece", "error", "error below it", "blank", "unfinished", "no answer", "no question"],
+    ids=[
+        "an error's text",
+        "a piece",
+        "too much",
+        "another answer",
+        "error",
+        "error below it",
+        "blank",
+        "unfinished",
+        "no answer",
+        "no question",
+    ],
 )
 def test_nothing_else_is_one(chat: dict[str, Any], why: str) -> None:
     with pytest.raises(Unanswered, match=why):
