@@ -8,14 +8,13 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from http.client import HTTPException
 from pathlib import Path
 
 from localcloud import catalogue, daemon, doctor, registry, scarcity, teardown
 from localcloud.backend import BackendError
+from localcloud.listener import answers
 from localcloud.machine import images, podman, roots
 from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, BRIDGE, INVENTORY_STATE, LOGS, STATE
@@ -67,21 +66,12 @@ def _launch() -> None:
             cwd="/",
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         )
-    token = next(iter(daemon.tokens()))
+    headers = {"Authorization": f"Bearer {next(iter(daemon.tokens()))}"}
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(token):
+    while not answers(f"http://127.0.0.1:{API_PORT}/v1/locations", headers):
         if process.poll() is not None or time.monotonic() > deadline:
             raise BackendError(f"the local cloud did not start: {LOG.read_text().strip().splitlines()[-1]}")
         time.sleep(0.1)
-
-
-def _answers(token: str) -> bool:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{API_PORT}/v1/locations", headers={"Authorization": f"Bearer {token}"}
-    )
-    with suppress(OSError, HTTPException), urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310
-        return bool(reply.status == 200)
-    return False
 
 
 def stop() -> None:

@@ -1,8 +1,12 @@
-"""The socket that a server of ours accepts on."""
+"""The socket that a server of ours accepts on, and whether one answers."""
 
 from __future__ import annotations
 
 import socket
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPException
 
 
 def listen(address: str, port: int) -> socket.socket:
@@ -23,3 +27,11 @@ def listen(address: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def answers(url: str, headers: Mapping[str, str] | None = None) -> bool:
+    """Tell whether somebody serves what is at the URL, now."""
+    request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 # the URL is ours
+    with suppress(OSError, HTTPException), urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310
+        return bool(reply.status == 200)
+    return False

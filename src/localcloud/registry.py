@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.client import HTTPException
+from contextlib import contextmanager
 from pathlib import Path
 
 from localcloud.backend import BackendError
+from localcloud.listener import answers
 from localcloud.machine import images, podman, roots
 from localcloud.paths import GATEWAY, REGISTRY, REGISTRY_PORT, RUNTIME
 
@@ -86,21 +85,12 @@ def wait() -> None:
         BackendError: it does not.
     """
     deadline = time.monotonic() + START_SECONDS
-    while not _answers():
+    while not answers(f"http://{GATEWAY}:{REGISTRY_PORT}/v2/"):
         if time.monotonic() > deadline:
             raise BackendError(
                 f"the registry does not answer on {GATEWAY}:{REGISTRY_PORT}; `python -m localcloud logs` tells why"
             )
         time.sleep(0.1)
-
-
-def _answers() -> bool:
-    with (
-        suppress(OSError, HTTPException),
-        urllib.request.urlopen(f"http://{GATEWAY}:{REGISTRY_PORT}/v2/", timeout=5) as reply,
-    ):
-        return bool(reply.status == 200)
-    return False
 
 
 @contextmanager

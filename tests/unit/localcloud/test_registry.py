@@ -38,13 +38,13 @@ def test_a_registry_of_another_configuration_is_started_anew(
 
 def test_a_start_waits_for_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([False, False, True])
-    monkeypatch.setattr(registry, "_answers", lambda: next(answers))
+    monkeypatch.setattr(registry, "answers", lambda _: next(answers))
     registry.wait()
     assert list(answers) == []
 
 
 def test_a_registry_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "START_SECONDS", 0.0)
-    monkeypatch.setattr(registry, "_answers", lambda: False)
+    monkeypatch.setattr(registry, "answers", lambda _: False)
     with pytest.raises(BackendError, match=r"^the registry does not answer on 10\.77\.0\.1:5000"):
         registry.wait()
