@@ -171,6 +171,16 @@ def test_a_reboot_is_a_boot(one: Machine, volume: BoundVolume, inside: bool) -> 
     assert "Journal stopped" in one.run("journalctl --quiet --no-pager --boot=-1")
 
 
+def off_until_powered_on(machine: Machine) -> str:
+    """See that a machine goes off and stays so, and that it boots when it is told to; return the id of that boot."""
+    machine.await_status("off")
+    time.sleep(3)  # the supervisor must leave it off
+    machine.server.reload()
+    assert machine.server.status == "off"
+    settle(machine.server.power_on())
+    return machine.await_boot()
+
+
 def test_shutdown_is_a_request_that_a_machine_may_ignore(two: Machine) -> None:
     boot = two.await_boot()
     two.run("systemctl mask --runtime poweroff.target")
@@ -181,12 +191,7 @@ def test_shutdown_is_a_request_that_a_machine_may_ignore(two: Machine) -> None:
     assert two.await_boot() == boot
     two.run("systemctl unmask --runtime poweroff.target")
     settle(two.server.shutdown())
-    two.await_status("off")
-    time.sleep(3)  # the supervisor must leave it off
-    two.server.reload()
-    assert two.server.status == "off"
-    settle(two.server.power_on())
-    assert two.await_boot() != boot
+    assert off_until_powered_on(two) != boot
 
 
 def test_a_machine_is_imaged_while_it_boots(two: Machine) -> None:
@@ -201,12 +206,7 @@ def test_a_machine_is_imaged_while_it_boots(two: Machine) -> None:
 def test_power_off_from_inside_is_seen_and_power_on_boots(two: Machine) -> None:
     before = two.await_boot()
     two.run("systemd-run --quiet sh -c 'sleep 1; systemctl poweroff'")
-    two.await_status("off")
-    time.sleep(3)  # the supervisor must leave it off
-    two.server.reload()
-    assert two.server.status == "off"
-    settle(two.server.power_on())
-    assert two.await_boot() != before
+    assert off_until_powered_on(two) != before
 
 
 @pytest.mark.parametrize("power", ["running", "off"])
