@@ -35,13 +35,15 @@ up status logs password site plan wake sleep sweep: export ANSIBLE_CONFIG := $(C
 PLAYBOOK = ansible-playbook -i $(INVENTORY)
 # One line a step on the screen, and all that Ansible says in the log; VERBOSE=1 for all of it on the screen.
 RUN_LOG := $(CURDIR)/.ansible/run.log
-START_LOG = install -D --mode=0600 /dev/null $(RUN_LOG)
 ifdef VERBOSE
 up site wake sleep sweep: export ANSIBLE_CALLBACKS_ENABLED := ansible.posix.timer,ansible.posix.profile_tasks
 else
 up site wake sleep sweep: export ANSIBLE_STDOUT_CALLBACK := parrotpark_progress
 endif
 up site wake sleep sweep: export ANSIBLE_LOG_PATH := $(RUN_LOG)
+up site wake sleep sweep: start-log
+start-log:
+	@install -D --mode=0600 /dev/null $(RUN_LOG)
 
 ##@ Use it
 help: ## List the targets
@@ -51,7 +53,6 @@ doctor: ## Say whether this machine can run the local default, and what up will 
 	@python3 src/localcloud/doctor.py
 
 up: ## Bring up everything on this machine [MODEL=org/name@commit or /folder, VERBOSE=1]
-	@$(START_LOG)
 	@start=$$(python3 src/localcloud/meter.py) && \
 	python3 src/localcloud/doctor.py && \
 	$(MAKE) packages .venv/run && \
@@ -79,22 +80,18 @@ password: .venv/run ## Make a new password for an account of the chat [EMAIL=the
 
 ##@ Run it
 site: .venv/run ## Converge everything to the inventory [INVENTORY=inventories/production, VERBOSE=1]
-	@$(START_LOG)
 	$(PLAYBOOK) site.yml
 
 plan: .venv/run ## Show what site would change
 	$(PLAYBOOK) site.yml --check --diff
 
 wake: .venv/run ## Create the GPU hosts and serve
-	@$(START_LOG)
 	$(PLAYBOOK) playbooks/wake.yml
 
 sleep: .venv/run ## Delete the GPU hosts; chat, login and history stay
-	@$(START_LOG)
 	$(PLAYBOOK) playbooks/sleep.yml
 
 sweep: .venv/run ## Delete what has no valid lease in the GPU hosts' project
-	@$(START_LOG)
 	$(PLAYBOOK) playbooks/sweep.yml
 
 ##@ Develop it
@@ -153,7 +150,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule lint lock packages test-packages
+.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule lint lock packages start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:
