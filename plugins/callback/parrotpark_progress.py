@@ -120,8 +120,10 @@ class CallbackModule(DefaultCallback):
     @contextmanager
     def _shown(self) -> Iterator[None]:
         quiet, self._display = self._display, self._screen
-        yield
-        self._display = quiet
+        try:
+            yield
+        finally:
+            self._display = quiet
 
     def _say(self, line: str) -> None:
         self._screen.display(line)
