@@ -133,8 +133,8 @@ lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs, the changelog's for
 	ruff check .
 	ruff format --check .
 	mypy
-	python -m parrotpark.roledocs --check
-	python -m parrotpark.upgrade
+	python -m parrotpark.docs.roles --check
+	python -m parrotpark.control.upgrade
 	ansible-lint
 
 # A lock of Python comes from the .in beside it, by the command that this names or, where it names none, the common one.

@@ -14,9 +14,9 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from parrotpark import preflight, upgrade
-from parrotpark.models import ModelError, catalogue
-from parrotpark.preflight import Options, Setting
+from parrotpark.control import preflight, upgrade
+from parrotpark.control.models import ModelError, catalogue
+from parrotpark.control.preflight import Options, Setting
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     name: {"type": "path", "required": True} for name in ("schema", "renamed", "changelog")

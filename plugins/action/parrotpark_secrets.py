@@ -9,9 +9,9 @@ from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib
 from ansible.plugins.action import ActionBase
 
-from parrotpark.secrets import SECRETS_FILE, ssh_folder, store
-from parrotpark.secrets.catalogue import SecretsError, fill_gaps, missing
-from parrotpark.slots import NAME
+from parrotpark.control.secrets import SECRETS_FILE, ssh_folder, store
+from parrotpark.control.secrets.catalogue import SecretsError, fill_gaps, missing
+from parrotpark.control.slots import NAME
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "state_dir": {"type": "path", "required": True},

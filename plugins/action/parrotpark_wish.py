@@ -9,9 +9,8 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from parrotpark.fleet.errors import WishError
-from parrotpark.fleet.wish import Wish
-from parrotpark.wish_unit import JOINED, NotFulfilled, Output, WishUnit, parse_poll
+from parrotpark.control.wish_unit import JOINED, NotFulfilled, Output, WishUnit, parse_poll
+from parrotpark.shared.wish import Wish, WishError
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "wish": {"type": "str", "required": True},

@@ -15,9 +15,9 @@ from ansible.playbook.task import Task
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 from ansible.utils.display import Display
 
-from parrotpark.fleet.clock import SystemClock
-from parrotpark.fleet.history import History
-from parrotpark.fleet.progress import Progress
+from parrotpark.shared.clock import SystemClock
+from parrotpark.shared.history import History
+from parrotpark.shared.progress import Progress
 
 DOCUMENTATION = r"""
 name: parrotpark_progress

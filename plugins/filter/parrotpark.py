@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import wraps
@@ -10,13 +11,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from parrotpark import front, golden, models
-from parrotpark.cloud_config import cloud_config
-from parrotpark.fingerprint import FingerprintError, fingerprint
-from parrotpark.fleet.errors import WishError
-from parrotpark.fleet.wish import Wish
-from parrotpark.models import ModelError
-from parrotpark.slots import Slot, SlotError, slot_document, slots
+from parrotpark.control import front, models, program
+from parrotpark.control.models import ModelError
+from parrotpark.control.slots import Slot, SlotError, slot_document, slots
+from parrotpark.golden import plan as golden
+from parrotpark.golden.fingerprint import FingerprintError, fingerprint
+from parrotpark.shared.cloud_config import cloud_config
+from parrotpark.shared.wish import Wish, WishError
 
 
 def _one_line_errors[**P, R](function: Callable[P, R]) -> Callable[P, R]:
@@ -40,14 +41,14 @@ def slot_list(count: int, network: str, first: int = 11) -> list[dict[str, str]]
 def slot_documents(
     slots: Sequence[Mapping[str, str]], keys: Mapping[str, Mapping[str, str]], **values: Any
 ) -> list[dict[str, object]]:
-    """Build the slots' documents; `keys` are their secrets by name, `parrotpark.slots.slot_document` knows the rest."""
+    """Build the slots' documents; `keys` are their secrets by name, `slot_document` knows the rest."""
     return [
         slot_document(
             Slot(**slot),
             wireguard_private_key=keys[slot["name"]]["wireguard_private_key"],
             ssh_host_key=keys[slot["name"]]["ssh_host_private_key"],
             **values,
-        )
+        ).to_dict()
         for slot in slots
     ]
 
@@ -67,6 +68,16 @@ def slot_peers(slots: Sequence[Mapping[str, str]], keys: Mapping[str, Mapping[st
         }
         for slot in slots
     ]
+
+
+def program_hash(module: str) -> str:
+    """Hash a program of ours, as it would be installed."""
+    return hashlib.sha256(program.build(module)).hexdigest()
+
+
+def program_source(module: str) -> str:
+    """Return the source of a program of ours that imports nothing else of ours."""
+    return program.SOURCES.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
 
 
 def _of_catalogue[R](function: Callable[..., R]) -> Callable[..., R]:
@@ -109,6 +120,8 @@ class FilterModule:
             "parrotpark_slot_documents": _one_line_errors(slot_documents),
             "parrotpark_cloud_config": cloud_config,
             "parrotpark_fingerprint": _one_line_errors(fingerprint_of),
+            "parrotpark_program_hash": program_hash,
+            "parrotpark_program_source": program_source,
             "parrotpark_wish": _one_line_errors(wish),
             "parrotpark_wants_image": _one_line_errors(wants_image),
             "parrotpark_wakes_from": wakes_from,

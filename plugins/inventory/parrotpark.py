@@ -17,12 +17,12 @@ from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 
-from parrotpark import preflight
 from parrotpark.cloud import Server
 from parrotpark.cloud.errors import CloudError
-from parrotpark.inventory import Host, Settings, hosts, list_servers
-from parrotpark.secrets import SECRETS_FILE, vault_password
-from parrotpark.secrets.catalogue import SecretsError
+from parrotpark.control import preflight
+from parrotpark.control.inventory import Host, Settings, hosts, list_servers
+from parrotpark.control.secrets import SECRETS_FILE, vault_password
+from parrotpark.control.secrets.catalogue import SecretsError
 
 DOCUMENTATION = r"""
 name: parrotpark
@@ -76,7 +76,7 @@ INPUTS = Path(__file__).parents[2] / "inventories/inputs.yml"
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
-    """Feeds the servers that `parrotpark.inventory` lists into Ansible's inventory."""
+    """Feeds the servers that `parrotpark.control.inventory` lists into Ansible's inventory."""
 
     NAME = "parrotpark"
 
@@ -139,7 +139,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             inventory.add_group(group)
             inventory.add_host(host.name, group)
         for name, value in host.variables.items():
-            # Texts are what `parrotpark.ssh` has checked. Those that read the inventory as JSON get others wrapped.
+            # Texts are what `control.ssh` has checked. Those that read the inventory as JSON get others wrapped.
             inventory.set_variable(host.name, name, trust_as_template(value) if isinstance(value, str) else value)
         strict = self.get_option("strict")
         self._set_composite_vars(self.get_option("compose"), host.variables, host.name, strict)

@@ -10,13 +10,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from parrotpark import bake_server
-from parrotpark.bake_server import HOUR, Plan, Wanted
 from parrotpark.cloud import RUNNING, Offer, Server
 from parrotpark.cloud.arguments import ARGUMENTS as CLOUD
 from parrotpark.cloud.arguments import OFFERS, cloud_of
 from parrotpark.cloud.errors import CloudError
-from parrotpark.lease import LeaseError, label_value
+from parrotpark.golden import bake_server
+from parrotpark.golden.bake_server import HOUR, Plan, Wanted
+from parrotpark.shared.lease import LeaseError, label_value
 
 DOCUMENTATION = r"""
 module: parrotpark_bake_server

@@ -8,14 +8,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from parrotpark import bake_server, golden
 from parrotpark.cloud import Image
 from parrotpark.cloud.arguments import ARGUMENTS as CLOUD
 from parrotpark.cloud.arguments import cloud_of
 from parrotpark.cloud.errors import CloudError
-from parrotpark.fingerprint import Fingerprint
-from parrotpark.golden import Plan
-from parrotpark.lease import FINGERPRINT
+from parrotpark.golden import bake_server, images
+from parrotpark.golden import plan as planning
+from parrotpark.golden.fingerprint import Fingerprint
+from parrotpark.golden.plan import Plan
+from parrotpark.shared.lease import FINGERPRINT
 
 DOCUMENTATION = r"""
 module: parrotpark_golden_image
@@ -147,29 +148,29 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """
     cloud = cloud_of(params)
     fingerprint = Fingerprint(params["fingerprint"], params["parts"])
-    images = golden.find(cloud)
-    image = golden.current(images, fingerprint.whole)
-    newest = golden.newest(images)
+    found = images.find(cloud)
+    image = images.current(found, fingerprint.whole)
+    newest = images.newest(found)
     result = {
         "changed": False,
         "current": image is not None,
         "image": image.id if image else None,
         "newest": newest.labels.get(FINGERPRINT) if newest else None,
-        "says": golden.describe(images, fingerprint),
+        "says": planning.describe(found, fingerprint),
     }
     if not (params["make"] or params["prune"]):
         return result
-    found = bake_server.find(cloud, params["from_server"])
-    servers = [server for server in found if params["server_id"] in (None, server.id)]
-    plan = (golden.to_make if params["make"] else golden.to_finish)(images, servers, fingerprint)
+    bakers = bake_server.find(cloud, params["from_server"])
+    servers = [server for server in bakers if params["server_id"] in (None, server.id)]
+    plan = (planning.to_make if params["make"] else planning.to_finish)(found, servers, fingerprint)
     if plan is None:
         return result
-    image = plan.image if check else golden.carry_out(cloud, plan, fingerprint)
+    image = plan.image if check else planning.carry_out(cloud, plan, fingerprint)
     return result | {
         "changed": plan.changes,
         "current": True,
         "image": image.id if image else None,
-        "diff": _diff(images, plan, fingerprint),
+        "diff": _diff(found, plan, fingerprint),
     }
 
 

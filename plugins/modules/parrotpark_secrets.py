@@ -8,7 +8,7 @@ module: parrotpark_secrets
 short_description: Make the secrets that are missing
 description:
   - Fills the gaps in C(<state_dir>/secrets.yml), a file encrypted with the vault password of this run, and leaves every
-    secret that is there as it is, also names it does not know. C(parrotpark.secrets.catalogue) lists all names.
+    secret that is there as it is, also names it does not know. C(parrotpark.control.secrets.catalogue) lists all names.
   - Writes what C(ssh) needs to C(<state_dir>/ssh/), namely the deploy key C(id_ed25519), C(id_ed25519.pub) and
     C(known_hosts). Lines of C(known_hosts) for other names stay.
   - Runs on the control machine and returns no secret.

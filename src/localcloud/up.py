@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.meter import Meter, Reading
-from parrotpark import verify
-from parrotpark.models import ModelError, source
+from parrotpark.control import verify
+from parrotpark.control.models import ModelError, source
 
 ROOT = Path("/var/lib/parrotpark/localcloud")
 ARTIFACTS = ROOT / "artifacts"

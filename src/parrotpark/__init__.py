@@ -1,1 +1,1 @@
-"""The Python heart of Parrotpark: clouds, leases, slots and secrets, typed and free of Ansible."""
+"""The Python heart of Parrotpark, typed and free of Ansible; docs/architecture.md says which room runs where."""

@@ -35,11 +35,11 @@ from hcloud.servers import BoundServer
 from localcloud import testing_machines
 from localcloud.paths import INVENTORY_STATE
 from localcloud.testing_machines import settle
-from parrotpark.cloud_config import cloud_config
-from parrotpark.lease import FINGERPRINT, GPU, Lease, State
-from parrotpark.secrets.keys import SshAlgorithm
-from parrotpark.secrets.ssh_folder import KNOWN_HOSTS, known_hosts
-from parrotpark.ssh import connection
+from parrotpark.control.secrets.keys import SshAlgorithm
+from parrotpark.control.secrets.ssh_folder import KNOWN_HOSTS, known_hosts
+from parrotpark.control.ssh import connection
+from parrotpark.shared.cloud_config import cloud_config
+from parrotpark.shared.lease import FINGERPRINT, GPU, Lease, State
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/benchmarks"

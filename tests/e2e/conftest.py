@@ -19,8 +19,8 @@ from playwright.sync_api import TimeoutError as TooLate
 from testinfra.host import Host
 
 from localcloud.testing_machines import Boot, Machine
-from parrotpark.answers import Messages, Unanswered, answer
-from parrotpark.verify import ANSWER_SECONDS, Endpoints, load
+from parrotpark.control.answers import Messages, Unanswered, answer
+from parrotpark.control.verify import ANSWER_SECONDS, Endpoints, load
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"

@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from testinfra.host import Host
 
 from localcloud.forward import Relays
-from parrotpark.verify import Endpoints
+from parrotpark.control.verify import Endpoints
 
 PLAYBOOK = Path(__file__).parents[2] / "playbooks" / "password.yml"
 PORT = 18443

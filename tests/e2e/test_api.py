@@ -11,7 +11,7 @@ import openai
 import pytest
 from testinfra.host import Host
 
-from parrotpark.verify import ANSWER_SECONDS, Endpoints
+from parrotpark.control.verify import ANSWER_SECONDS, Endpoints
 
 QUESTION = "What is the capital of France?"
 

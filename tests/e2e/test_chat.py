@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
-from parrotpark.verify import Endpoints
+from parrotpark.control.verify import Endpoints
 
 QUESTION = "What is the capital of France?"
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from testinfra.host import Host
 
-from parrotpark.verify import Endpoints
+from parrotpark.control.verify import Endpoints
 
 EXAMPLES = 60
 ENGINE_SECONDS = 60  # within which it must answer a plain question, whatever it was asked before

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, WebSocket
 from testinfra.host import Host
 
 from localcloud.testing_machines import client as client_of
-from parrotpark.verify import Endpoints
+from parrotpark.control.verify import Endpoints
 
 
 def run(*command: str) -> str:

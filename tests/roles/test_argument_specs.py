@@ -19,9 +19,25 @@ SPECS = {path.parent.parent.name: path for path in sorted(ROLES.glob("*/meta/arg
 SECRET = re.compile(r"(password|secret|token|(?<!public_)key)$")
 A_SECRET = "correct-horse-battery-staple"
 
-VALID: Mapping[str, Any] = {"str": "x", "path": "/x", "int": 1, "float": 1.5, "bool": True, "dict": {}, "list": []}
+VALID: Mapping[str, Any] = {
+    "str": "x",
+    "path": "/x",
+    "int": 1,
+    "float": 1.5,
+    "bool": True,
+    "dict": {},
+    "list": [],
+    "json": "[]",
+}
 # No value is wrong for str, path and raw: Ansible turns everything into text.
-WRONG: Mapping[str, Any] = {"int": "many", "float": "many", "bool": "perhaps", "dict": ["x"], "list": {"x": 1}}
+WRONG: Mapping[str, Any] = {
+    "int": "many",
+    "float": "many",
+    "bool": "perhaps",
+    "dict": ["x"],
+    "list": {"x": 1},
+    "json": 1,
+}
 
 
 def options_of(role: str) -> dict[str, Any]:

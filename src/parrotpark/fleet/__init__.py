@@ -1,1 +1,1 @@
-"""The fleet of GPU hosts, kept from the entry server: nothing but the standard library and the cloud's client."""
+"""What runs on the entry server, the command `parrotpark`: it keeps the fleet of GPU hosts."""

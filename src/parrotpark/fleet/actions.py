@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from parrotpark.cloud import Image, Leftover, Server
-from parrotpark.fleet.config import FleetSlot
+from parrotpark.shared.slot_document import SlotDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Delete:
     """Let the running answers of the server in the slot end, then delete it."""
 
     server: Server
-    slot: FleetSlot
+    slot: SlotDocument
     reason: str
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class Delete:
 class Create:
     """Make a server for the slot."""
 
-    slot: FleetSlot
+    slot: SlotDocument
     image: Image
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class Create:
 class Shortfall:
     """A server is wanted in the slot, but cannot be made now."""
 
-    slot: FleetSlot
+    slot: SlotDocument
     reason: str
 
     def __str__(self) -> str:

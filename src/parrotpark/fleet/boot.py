@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from parrotpark.cloud import Image, ServerSpec
-from parrotpark.cloud_config import cloud_config
-from parrotpark.fleet.config import ConfigError, Fleet, FleetSlot
-from parrotpark.lease import GPU, Lease, State
+from parrotpark.fleet.config import ConfigError, Fleet
+from parrotpark.shared.cloud_config import cloud_config
+from parrotpark.shared.lease import GPU, Lease, State
+from parrotpark.shared.slot_document import PATH, SlotDocument
 
-DOCUMENT = "/etc/parrotpark/slot.json"
 MAX_USER_DATA = 32 * 1024  # bytes, by the Hetzner Cloud API
 
 
-def user_data(slot: FleetSlot, until: int) -> str:
+def user_data(slot: SlotDocument, until: int) -> str:
     """Write what cloud-init does: the SSH host key of the slot, and the slot document with the lease's end.
 
     Raises:
         ConfigError: it is longer than the cloud takes.
     """
-    document = {**slot.document, "lease": {"until": until}}
-    file = {"path": DOCUMENT, "permissions": "0600", "content": f"{json.dumps(document)}\n"}
-    text = cloud_config(str(slot.document["ssh_host_ed25519_key"]), write_files=[file])
+    document = json.dumps(replace(slot, lease_until=until).to_dict())
+    file = {"path": PATH, "permissions": "0600", "content": f"{document}\n"}
+    text = cloud_config(slot.ssh_host_key, write_files=[file])
     if (size := len(text.encode())) > MAX_USER_DATA:
         raise ConfigError([f"user_data of {slot.name} has {size} bytes, but a cloud takes only {MAX_USER_DATA}"])
     return text
 
 
-def specs(fleet: Fleet, slot: FleetSlot, image: Image, now: int) -> list[ServerSpec]:
+def specs(fleet: Fleet, slot: SlotDocument, image: Image, now: int) -> list[ServerSpec]:
     """Describe the server of the slot, once for every offer; `now` is epoch seconds.
 
     Its first lease lasts as long as it may take until it serves: whatever happens to us, it ends by itself.

@@ -13,16 +13,16 @@ from parrotpark.cloud.credentials import read_credential
 from parrotpark.cloud.errors import CloudError
 from parrotpark.fleet import health, verbs
 from parrotpark.fleet.actions import Shortfall
-from parrotpark.fleet.clock import SystemClock
 from parrotpark.fleet.config import ConfigError, Fleet, load
 from parrotpark.fleet.drain import PacketFilter
-from parrotpark.fleet.errors import FleetError, WishError
-from parrotpark.fleet.history import History
+from parrotpark.fleet.errors import FleetError
 from parrotpark.fleet.keep import Keeper
-from parrotpark.fleet.progress import Progress
 from parrotpark.fleet.status import status
 from parrotpark.fleet.verbs import Report
-from parrotpark.fleet.wish import ASLEEP, Wish, read_wish
+from parrotpark.shared.clock import SystemClock
+from parrotpark.shared.history import History
+from parrotpark.shared.progress import Progress
+from parrotpark.shared.wish import ASLEEP, Wish, WishError, read_wish
 
 CONFIG = Path("/etc/parrotpark/fleet.json")
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb == "status":
             return _status(keeper, as_json=options.json)
         report = _run(options.verb, keeper, wish, check=options.check)
-    except (CloudError, FleetError) as error:
+    except (CloudError, FleetError, WishError) as error:
         return _fail([str(error)], 1)
     except ConfigError as error:
         return _fail(error.problems, 2)

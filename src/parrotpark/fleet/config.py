@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
 
 from parrotpark.cloud import PROVIDERS, Offer
-from parrotpark.join import DocumentError, Reader, parse_document
-from parrotpark.lease import FINGERPRINT_LENGTH, MAX_LENGTH, label_value
-from parrotpark.slots import Slot
+from parrotpark.shared import slot_document
+from parrotpark.shared.lease import FINGERPRINT_LENGTH, MAX_LENGTH, label_value
+from parrotpark.shared.reader import Reader
+from parrotpark.shared.slot_document import DocumentError, SlotDocument
 
 
 class ConfigError(Exception):
@@ -29,13 +30,6 @@ class Model:
 
     name: str
     port: int
-
-
-@dataclass(frozen=True, slots=True)
-class FleetSlot(Slot):
-    """A slot, with the document that makes a GPU host step into it; the lease is added when a host is made."""
-
-    document: Mapping[str, object] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ class Fleet:
     ready_seconds: int  # for a new host to serve; its first lease lasts as long
     models: tuple[Model, ...]
     endpoint_address: str  # where the models answer, whatever slot serves
-    slots: tuple[FleetSlot, ...]
+    slots: tuple[SlotDocument, ...]
     hosts: int  # what `awake` without a number means
     wish_file: Path
     state_dir: Path
@@ -162,7 +156,7 @@ class _Settings(Reader):
         return {}
 
 
-def _slots(path: Path, problems: list[str]) -> tuple[FleetSlot, ...]:
+def _slots(path: Path, problems: list[str]) -> tuple[SlotDocument, ...]:
     try:
         documents = _json(path)
     except ConfigError as error:
@@ -173,14 +167,11 @@ def _slots(path: Path, problems: list[str]) -> tuple[FleetSlot, ...]:
         return ()
     slots = []
     for index, document in enumerate(documents):
-        # Judged as the GPU host will judge it, which wants a lease; it gets its own when a host is made.
-        leased = {**document, "lease": {"until": 1}} if isinstance(document, dict) else document
+        # Judged as the GPU host will judge it.
         try:
-            parsed = parse_document(json.dumps(leased), now=0)
+            slots.append(slot_document.parse(document, leased=False))
         except DocumentError as error:
             problems.extend(f"{path}[{index}]: {problem}" for problem in error.problems)
-            continue
-        slots.append(FleetSlot(parsed.hostname, str(ip_interface(parsed.wireguard_address).ip), document))
     for what, values in (("slot", [slot.name for slot in slots]), ("address", [slot.address for slot in slots])):
         problems.extend(f"{path}: {what} {value} is there twice" for value in sorted(_twice(values)))
     return tuple(slots)

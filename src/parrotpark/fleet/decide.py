@@ -7,15 +7,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from parrotpark import golden
-from parrotpark import lease as label
 from parrotpark.cloud import OFF, Image, Leftover, Server
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
-from parrotpark.fleet.config import Fleet, FleetSlot
+from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.errors import WrongProject
 from parrotpark.fleet.losses import Loss, next_try
-from parrotpark.fleet.wish import Wish
-from parrotpark.lease import GPU, LONGEST, Lease, LeaseError, State
+from parrotpark.golden import images
+from parrotpark.shared import lease as label
+from parrotpark.shared.lease import GPU, LONGEST, Lease, LeaseError, State
+from parrotpark.shared.slot_document import SlotDocument
+from parrotpark.shared.wish import Wish
 
 FRESH = 600  # seconds; an address that is younger may belong to a server that the cloud is about to make
 SPARE = 120  # seconds that the lease of a silent host lasts longer than anybody waits for it: its end shall not decide
@@ -38,7 +39,7 @@ class Seen:
 class Host:
     """A server with a valid lease in one of our slots."""
 
-    slot: FleetSlot
+    slot: SlotDocument
     server: Server
     lease: Lease
     ready: bool
@@ -67,7 +68,7 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     # A host that does not serve yet is missed least, then the one with the highest number.
     order = sorted(alive, key=lambda host: (not host.serves(), fleet.slots.index(host.slot)))
     wanted, surplus = order[:number], order[number:]
-    image = golden.current(seen.images, fleet.fingerprint)
+    image = images.current(seen.images, fleet.fingerprint)
     stale = _replaceable(fleet, wanted, number) if image else []
     kept = [host for host in wanted if host not in stale]
     return (
@@ -202,14 +203,14 @@ def _upkeep(fleet: Fleet, seen: Seen, hosts: Sequence[Host]) -> list[Action]:
     return actions
 
 
-def _free(fleet: Fleet, kept: Sequence[Host]) -> list[FleetSlot]:
+def _free(fleet: Fleet, kept: Sequence[Host]) -> list[SlotDocument]:
     """List the slots in which a server can be made once everything that has to go is gone."""
     taken = {host.slot.name for host in kept}
     return [slot for slot in fleet.slots if slot.name not in taken]
 
 
 def _creations(
-    fleet: Fleet, seen: Seen, slots: Sequence[FleetSlot], image: Image | None, lost_now: Loss | None
+    fleet: Fleet, seen: Seen, slots: Sequence[SlotDocument], image: Image | None, lost_now: Loss | None
 ) -> list[Action]:
     losses = (*seen.losses, lost_now) if lost_now else seen.losses
     if (at := next_try(losses)) > seen.now:

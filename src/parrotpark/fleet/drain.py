@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from parrotpark.fleet.clock import Clock
 from parrotpark.fleet.errors import GateError
+from parrotpark.shared.clock import Clock
 
 TABLE = "inet parrotpark_drain"
 ESTABLISHED = "01"  # in /proc/net/tcp, see Documentation/networking/proc_net_tcp.rst of Linux

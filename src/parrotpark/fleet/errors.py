@@ -7,10 +7,6 @@ class FleetError(Exception):
     """Base of the fleet's errors; the message is one line that says what to do."""
 
 
-class WishError(FleetError):
-    """The wish is not valid, or cannot be read."""
-
-
 class WrongProject(FleetError):
     """The token opens a project that is not the GPU hosts' own."""
 

@@ -6,23 +6,23 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from parrotpark import golden
-from parrotpark import lease as label
 from parrotpark.cloud import Cloud, Server
+from parrotpark.cloud.acquire import Acquirer, table
 from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, Transient
 from parrotpark.fleet import boot, decide
-from parrotpark.fleet.acquire import Acquirer, table
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
-from parrotpark.fleet.clock import Clock
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.decide import Seen
 from parrotpark.fleet.drain import Gate, drain
 from parrotpark.fleet.errors import FleetError, GateError, NotMade
 from parrotpark.fleet.leases import Leases
 from parrotpark.fleet.losses import Losses
-from parrotpark.fleet.progress import Progress
-from parrotpark.fleet.wish import Wish
-from parrotpark.lease import Lease, State
+from parrotpark.golden import images
+from parrotpark.shared import lease as label
+from parrotpark.shared.clock import Clock
+from parrotpark.shared.lease import Lease, State
+from parrotpark.shared.progress import Progress
+from parrotpark.shared.wish import Wish
 
 PATIENCE = 60  # seconds for models that stopped answering, or as long as they usually take to start where that is more
 
@@ -69,11 +69,11 @@ class Keeper:
             CloudError: the cloud cannot be asked.
         """
         servers = tuple(self._cloud.servers({}))
-        images = tuple(golden.find(self._cloud))
+        golden = tuple(images.find(self._cloud))
         leftovers = tuple(self._cloud.leftovers())
         patience = max(PATIENCE, int(self.progress.usual("ready") or 0))
         return Seen(
-            int(self.clock.now()), servers, images, leftovers, self.ready(servers), self._losses.read(), patience
+            int(self.clock.now()), servers, golden, leftovers, self.ready(servers), self._losses.read(), patience
         )
 
     def ready(self, servers: Iterable[Server]) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from parrotpark.files import differs, write_file
+from parrotpark.shared.files import differs, write_file
 
 
 class Leases:

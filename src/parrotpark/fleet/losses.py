@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from parrotpark.files import write_file
+from parrotpark.shared.files import write_file
 
 HOUR = 3600  # seconds
 HOURLY = 4  # after so many losses in an hour, whatever their kind, the next host has to wait

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from parrotpark import golden
 from parrotpark.fleet import decide
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.decide import Seen
 from parrotpark.fleet.losses import next_try
-from parrotpark.fleet.wish import ASLEEP, Wish
+from parrotpark.golden import images
+from parrotpark.shared.wish import ASLEEP, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Status:
 def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
     """Describe what is seen."""
     hosts = {host.slot.name: host for host in decide.standing(fleet, seen)}
-    current = golden.current(seen.images, fleet.fingerprint) is not None
+    current = images.current(seen.images, fleet.fingerprint) is not None
     in_slots = {host.server.id for host in hosts.values()}
     return Status(
         wish=wish.render(),

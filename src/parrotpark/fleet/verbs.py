@@ -9,10 +9,10 @@ from parrotpark.cloud.errors import NameTaken, RateLimited, Transient
 from parrotpark.fleet import decide
 from parrotpark.fleet.actions import Action, Delete, MarkServing, Renew, Shortfall
 from parrotpark.fleet.decide import Seen
-from parrotpark.fleet.errors import NotReached, WishError
+from parrotpark.fleet.errors import NotReached
 from parrotpark.fleet.keep import Keeper, Outcome, Trouble
 from parrotpark.fleet.lock import locked
-from parrotpark.fleet.wish import Wish, read_wish, write_wish
+from parrotpark.shared.wish import Wish, WishError, read_wish, write_wish
 
 POLL = 0.5  # seconds between two questions to the hosts
 LOOK_AGAIN = 15.0  # seconds between two questions to the cloud while nothing is heard from the hosts

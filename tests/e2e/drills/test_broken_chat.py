@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Page
 from testinfra.host import Host
 
-from parrotpark.answers import Messages, Unanswered
-from parrotpark.verify import Endpoints
+from parrotpark.control.answers import Messages, Unanswered
+from parrotpark.control.verify import Endpoints
 
 QUESTION = "What is the capital of France?"
 SECRETS = "/etc/open-webui/secrets.env"

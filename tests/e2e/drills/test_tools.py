@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Page
 from testinfra.host import Host
 
-from parrotpark.answers import answer
-from parrotpark.verify import ANSWER_SECONDS, Endpoints
+from parrotpark.control.answers import answer
+from parrotpark.control.verify import ANSWER_SECONDS, Endpoints
 
 TEACH = Path(__file__).with_name("teach.py")
 QUESTION = "Which parrot lives in the town hall?"

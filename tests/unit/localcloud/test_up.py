@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from localcloud.up import DEFAULT_MODEL, remember
-from parrotpark.models import ModelError
+from parrotpark.control.models import ModelError
 
 
 def test_a_model_is_remembered_until_another_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from localcloud.testing import PUBLIC_KEY, Served
-from parrotpark.lease import MAKER, UNTIL
+from parrotpark.shared.lease import MAKER, UNTIL
 
 type Run = Callable[..., dict[str, Any]]
 

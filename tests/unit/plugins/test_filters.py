@@ -11,7 +11,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
-from parrotpark.secrets.keys import SshAlgorithm
+from parrotpark.control.secrets.keys import SshAlgorithm
 
 
 def evaluate(expression: str, **variables: Any) -> Any:

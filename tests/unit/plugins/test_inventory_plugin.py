@@ -16,7 +16,7 @@ from ansible.plugins.loader import inventory_loader
 
 from localcloud.testing import Served
 from parrotpark.cloud import Cloud, Credential, Offer, ServerSpec, connect
-from parrotpark.lease import Lease, State
+from parrotpark.shared.lease import Lease, State
 
 type Load = Callable[..., InventoryData]
 

@@ -11,8 +11,8 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from parrotpark.preflight import defaults_of, options_of
-from parrotpark.secrets.catalogue import fill_gaps
+from parrotpark.control.preflight import defaults_of, options_of
+from parrotpark.control.secrets.catalogue import fill_gaps
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = options_of(yaml.safe_load((ROOT / "inventories/inputs.yml").read_text()))

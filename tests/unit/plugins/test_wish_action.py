@@ -15,7 +15,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.loader import action_loader
 
-from parrotpark import wish_unit
+from parrotpark.control import wish_unit
 
 type Run = Callable[..., dict[str, Any]]
 type Wished = Callable[..., dict[str, Any]]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from parrotpark.cloud import Offer, ServerSpec
-from parrotpark.lease import Lease, State
+from parrotpark.shared.lease import Lease, State
 
 if TYPE_CHECKING:
     from tests.unit.verbs.conftest import Stack

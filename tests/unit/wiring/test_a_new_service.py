@@ -80,7 +80,7 @@ def line_in_a_playbook(checkout: Path) -> None:
 def line_in_the_catalogue(checkout: Path) -> None:
     secret = '    Password("parrot_password", "what the parrot never repeats"),\n'
     last = '    Password("user_api_key", "virtual key of the first person who calls the gateway", prefix="sk-"),\n'
-    insert(checkout / "src/parrotpark/secrets/catalogue.py", last, secret)
+    insert(checkout / "src/parrotpark/control/secrets/catalogue.py", last, secret)
 
 
 STEPS = [folder, wiring_file, line_in_a_playbook, line_in_the_catalogue]
@@ -113,12 +113,12 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
 def test_the_checks_take_a_service_with_all_four(checkout: Path) -> None:
     for step in STEPS:
         step(checkout)
-    run(checkout, "-m", "parrotpark.roledocs")  # the role's page, and its place in the picture
+    run(checkout, "-m", "parrotpark.docs.roles")  # the role's page, and its place in the picture
     site = [str(Path(sys.executable).with_name("ansible-playbook")), "--syntax-check", "site.yml"]
     for check in (
         ["-m", "pytest", "tests/unit/wiring/test_subjects.py"],
         ["-m", "pytest", "tests/roles/test_argument_specs.py", "-k", "parrot or every_role"],
-        ["-m", "parrotpark.roledocs", "--check"],
+        ["-m", "parrotpark.docs.roles", "--check"],
         site,
     ):
         code, said = run(checkout, *check)

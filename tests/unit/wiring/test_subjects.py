@@ -13,8 +13,8 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from jinja2 import Environment, nodes
 
-from parrotpark import preflight
-from parrotpark.secrets.catalogue import fill_gaps
+from parrotpark.control import preflight
+from parrotpark.control.secrets.catalogue import fill_gaps
 
 ROOT = Path(__file__).parents[3]
 WIRING = ROOT / "playbooks/group_vars"

@@ -1,0 +1,117 @@
+"""Hosts from the clouds' own lists: which clouds to ask, and what each server becomes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+
+from parrotpark.cloud import Server, connect
+from parrotpark.cloud.credentials import read_credential
+from parrotpark.cloud.errors import InvalidRequest
+from parrotpark.control.ssh import connection
+from parrotpark.shared import lease as label
+
+ROLES = ("entry", "gpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One project to ask."""
+
+    endpoint: str
+    token_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an inventory says of where its hosts are and how they are reached."""
+
+    projects: tuple[Project, ...]
+    state_dir: Path
+    vault_password_file: Path
+
+    @classmethod
+    def read(cls, value: Callable[[str], object]) -> Settings:
+        """Read the inputs that also create the servers; `value` gives one by its name.
+
+        Raises:
+            InvalidRequest: an input is missing or no text.
+        """
+
+        def text(name: str) -> str:
+            found = value(name)
+            if not isinstance(found, str) or not found:
+                raise InvalidRequest(f"{name} is missing from the inventory, or no text: docs/inputs.md explains it")
+            return found
+
+        return cls(
+            projects=tuple(
+                Project(text(f"parrotpark_{role}_endpoint"), text(f"parrotpark_{role}_token_file")) for role in ROLES
+            ),
+            state_dir=Path(text("parrotpark_state_dir")).expanduser(),
+            vault_password_file=Path(text("parrotpark_vault_password_file")).expanduser(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A server as a host of the inventory."""
+
+    name: str
+    groups: tuple[str, ...]
+    variables: Mapping[str, object]
+
+
+def list_servers(projects: Sequence[Project]) -> tuple[Server, ...]:
+    """Ask every project for our servers: one call each, and one more for every further 50 servers.
+
+    Raises:
+        CloudError: a cloud is not there or refuses, so nobody knows which hosts there are.
+    """
+    servers: list[Server] = []
+    for project in projects:
+        credential = read_credential(project.token_file, None, {})
+        servers += connect("hetzner", credential, project.endpoint).servers({label.ROLE: None})
+    return tuple(servers)
+
+
+def hosts(servers: Sequence[Server], ssh_directory: PurePath | None = None) -> tuple[Host, ...]:
+    """Turn servers into hosts. With `ssh_directory` they know how to be reached, GPU hosts through the entry server.
+
+    Raises:
+        InvalidRequest: two servers have one name.
+    """
+    names = [server.name for server in servers]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidRequest(f"two servers are named {name!r}: rename or delete one of them")
+    entries = [server for server in servers if server.labels.get(label.ROLE) == "entry" and server.ipv4]
+    jump = (entries[0].name, str(entries[0].ipv4)) if entries else None
+    return tuple(_host(server, ssh_directory, None if server in entries else jump) for server in servers)
+
+
+def _host(server: Server, ssh_directory: PurePath | None, jump: tuple[str, str] | None) -> Host:
+    facts: dict[str, object] = asdict(server)
+    for key in (label.ROLE, label.SLOT, label.STATE):
+        facts[key.removeprefix(label.PREFIX)] = server.labels.get(key)
+    groups = [
+        server.labels[label.ROLE],
+        f"location_{server.location}",
+        *(f"{kind}_{server.labels[key]}" for kind, key in _GROUPED.items() if key in server.labels),
+    ]
+    address: dict[str, str] = {}
+    if server.ipv4 is not None:
+        address = {"ansible_host": server.ipv4}
+        if ssh_directory is not None:
+            address = connection(server.name, server.ipv4, ssh_directory, jump)
+    return Host(server.name, tuple(map(group_name, groups)), {**address, "parrotpark_server": facts})
+
+
+_GROUPED = {"slot": label.SLOT, "state": label.STATE}
+
+
+def group_name(text: str) -> str:
+    """Make a valid name of an Ansible group."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", text)

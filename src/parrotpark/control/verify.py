@@ -1,0 +1,132 @@
+"""Ask the running assistant one question the way its users do, over HTTPS and against its own CA."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from parrotpark.control.answers import Messages, Unanswered, answer
+
+QUESTION = "What is the capital of France?"
+ANSWER_SECONDS = 180  # a model on a processor thinks slowly
+
+
+class CheckFailed(Exception):
+    """The assistant did not do what its users expect; the message says what failed and where to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the assistant answers, as `endpoints.json` says it."""
+
+    chat: str
+    api: str
+    api_key: str
+    ca: str
+    chat_model: str
+    embedding_model: str
+    admin_email: str
+    check_email: str
+    check_password: str
+
+
+def load(path: Path) -> Endpoints:
+    """Read `endpoints.json`."""
+    return Endpoints(**json.loads(path.read_text()))
+
+
+def check(endpoints: Endpoints) -> Iterator[str]:
+    """Open the page, sign in, ask in the chat and by the API, embed a word; yield a line for each thing that works.
+
+    Raises:
+        CheckFailed: something does not.
+    """
+    chat, api = _Web(endpoints.chat, endpoints.ca), _Web(endpoints.api, endpoints.ca, endpoints.api_key)
+    if b"<html" not in chat.call("").lower():
+        raise CheckFailed(f"{endpoints.chat} shows no page")
+    yield f"{endpoints.chat} shows the chat"
+    login = {"email": endpoints.check_email, "password": endpoints.check_password}
+    person = _Web(endpoints.chat, endpoints.ca, chat.json("/api/v1/auths/signin", login)["token"])
+    yield f"{endpoints.check_email} can sign in"
+    yield f"{QUESTION} {_ask_in_chat(person, api, endpoints.chat_model).splitlines()[0]}"
+    embedded = api.json("/embeddings", {"model": endpoints.embedding_model, "input": ["parrot"]})
+    yield f"{endpoints.embedding_model} embeds into {len(embedded['data'][0]['embedding'])} dimensions"
+
+
+def _ask(api: _Web, model: str, messages: Messages) -> str:
+    question = {"model": model, "messages": [*messages], "temperature": 0}
+    return str(api.json("/chat/completions", question)["choices"][0]["message"]["content"] or "")
+
+
+def _ask_in_chat(person: _Web, api: _Web, model: str) -> str:
+    """Ask as the chat's page does and return the answer that it stores; the chat is deleted again."""
+    message = {"role": "user", "content": QUESTION}
+    body = {
+        "model": model,
+        "messages": [message],
+        "stream": True,
+        "params": {"temperature": 0},
+        # With a session the answer is stored, and whatever Open WebUI adds to a question of its page is added.
+        "session_id": str(uuid4()),
+        "id": str(uuid4()),
+        "parent_id": None,
+        "user_message": {"id": str(uuid4()), "parentId": None, "models": [model], **message},
+    }
+    chat = f"/api/v1/chats/{person.json('/api/chat/completions', body)['chat_id']}"
+    try:
+        return answer(QUESTION, lambda: person.json(chat), partial(_ask, api), ANSWER_SECONDS)
+    except Unanswered as error:
+        raise CheckFailed(f"{error}; see make logs UNIT=open-webui and make logs HOST=gpu") from error
+    finally:
+        person.call(chat, method="DELETE")
+
+
+@dataclass(frozen=True, slots=True)
+class _Web:
+    """One of our addresses, asked as a person or with a key."""
+
+    url: str
+    ca: str
+    key: str = ""
+
+    def call(self, path: str, body: Mapping[str, Any] | None = None, method: str | None = None) -> bytes:
+        url = self.url + path
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the URL is our own endpoint
+        context = ssl.create_default_context(cafile=self.ca or None)
+        try:
+            with urllib.request.urlopen(request, timeout=120, context=context) as answer:  # noqa: S310
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as error:
+            raise CheckFailed(f"{url} answered {error.code}: {error.read().decode(errors='replace')[:300]}") from error
+        except OSError as error:
+            raise CheckFailed(f"{url} does not answer: {error}") from error
+
+    def json(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        return json.loads(self.call(path, body))
+
+
+def main() -> int:
+    """Check the endpoints file named on the command line."""
+    try:
+        for line in check(load(Path(sys.argv[1]))):
+            print(line)
+    except CheckFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

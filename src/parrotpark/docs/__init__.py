@@ -1,0 +1,1 @@
+"""What writes the documentation: READMEs of roles, the page of inputs, the picture of the architecture."""

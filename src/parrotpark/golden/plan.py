@@ -1,0 +1,109 @@
+"""The golden image: whether there is one for a fingerprint, why not, how one is made, and which are too many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parrotpark.cloud import Cloud, Image, Server
+from parrotpark.cloud.errors import NotFound
+from parrotpark.golden.fingerprint import Fingerprint, changed_parts
+from parrotpark.golden.images import ROLE, current, newest
+from parrotpark.shared import lease as label
+from parrotpark.shared.lease import State
+from parrotpark.shared.wish import ASLEEP, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What has to happen, so that there is the golden image and, with `surplus`, nothing else."""
+
+    image: Image | None  # None: it has to be made
+    finished: tuple[Server, ...]  # baked for it: they go
+    surplus: tuple[Image, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything has to happen."""
+        return self.image is None or bool(self.finished or self.surplus)
+
+
+def wanted(wish: Wish, run_tags: Sequence[str], skip_tags: Sequence[str]) -> bool:
+    """Say whether a run makes the image: for hosts that shall serve, and in no run of some tags, which would leave out
+    parts of the host.
+    """
+    return wish != ASLEEP and list(run_tags) == ["all"] and not skip_tags
+
+
+def wakes_from(whole: str, newest: str | None, *, current: bool, baked: bool) -> str:
+    """Choose the fingerprint of the image that the scheduler makes hosts from.
+
+    Until there is one of the `current` fingerprint, or one is sure to be `baked`, that is the newest, stale or not.
+    """
+    return whole if current or baked else newest or whole
+
+
+def labels(fingerprint: Fingerprint) -> dict[str, str]:
+    """Return what a golden image of this fingerprint carries."""
+    return {label.ROLE: ROLE, label.FINGERPRINT: fingerprint.whole, **fingerprint.part_labels()}
+
+
+def why_stale(images: Sequence[Image], fingerprint: Fingerprint) -> str:
+    """Say why no image is the current one, by what has changed since the newest."""
+    last = newest(images)
+    if last is None:
+        return "there is none yet"
+    return f"because {', '.join(changed_parts(last.labels, fingerprint))} changed"
+
+
+def surplus(images: Sequence[Image], current: Image | None) -> tuple[Image, ...]:
+    """Choose the images to prune: all but the current one, and none before there is one."""
+    return () if current is None else tuple(image for image in images if image.id != current.id)
+
+
+def describe(images: Sequence[Image], fingerprint: Fingerprint) -> str:
+    """Tell people in a line how things stand."""
+    if current(images, fingerprint.whole):
+        return "image current"
+    return f"stale: {why_stale(images, fingerprint)}"
+
+
+def to_make(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fingerprint) -> Plan:
+    """Have the image made unless it is there; what it was made of goes, and every older image stays.
+
+    Until the scheduler knows the new fingerprint, it wakes hosts from an older one.
+    """
+    return Plan(current(images, fingerprint.whole), _finished(servers, fingerprint))
+
+
+def to_finish(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fingerprint) -> Plan | None:
+    """Have everything go that the image makes superfluous; None, and nothing goes, before there is the image."""
+    image = current(images, fingerprint.whole)
+    return Plan(image, _finished(servers, fingerprint), surplus(images, image)) if image else None
+
+
+def _finished(servers: Sequence[Server], fingerprint: Fingerprint) -> tuple[Server, ...]:
+    # A host that has joined holds secrets; on a server of another fingerprint somebody else may be baking.
+    baked = {label.STATE: State.BAKING.value, label.FINGERPRINT: fingerprint.whole}
+    return tuple(server for server in servers if baked.items() <= server.labels.items())
+
+
+def carry_out(cloud: Cloud, plan: Plan, fingerprint: Fingerprint) -> Image:
+    """Make the image, and only then delete what it was made of and what it stands in for.
+
+    Raises:
+        NotFound: there is no server to make the image of.
+        CloudError: what the cloud refused; everything before it is done, so that the next run goes on from there.
+    """
+    image = plan.image or _make(cloud, plan.finished, fingerprint)
+    for server in plan.finished:
+        cloud.delete(server)
+    for old in plan.surplus:
+        cloud.delete_image(old)
+    return image
+
+
+def _make(cloud: Cloud, baked: Sequence[Server], fingerprint: Fingerprint) -> Image:
+    if not baked:
+        raise NotFound(f"there is no server that was baked from fingerprint {fingerprint.whole}: bake again")
+    return cloud.snapshot(baked[0], f"Parrotpark GPU host {fingerprint.whole}", labels(fingerprint))

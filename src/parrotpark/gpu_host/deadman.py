@@ -1,0 +1,191 @@
+"""Switch this GPU host off once its lease is over, whatever has become of those who should delete it.
+
+With what it imports of ours, and nothing but the standard library, it is /usr/local/sbin/parrotpark-deadman on the GPU
+host. A timer runs it every minute. It asks the entry server until when the lease of this slot lasts, and where the
+latest end it has ever heard of has passed, it powers the host off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from os import sysconf
+from pathlib import Path
+
+from parrotpark.shared.slot_document import PATH, DocumentError, loads, name_and_lease
+
+MEMORY = Path("/run/parrotpark-deadman/end")
+
+# All in seconds.
+GRACE = 300  # after a boot, to hear from the entry server
+WITHOUT_LEASE = 3 * 3600  # from boot: a bake, or a host that knows of no lease it can believe
+BELIEVABLE = 24 * 3600  # an end further away than this comes from a wrong clock or a wrong hand
+TIMEOUT = 5
+
+
+# ---- The decision -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The ends this host has been told, all in seconds since its boot: there they stay when somebody sets the clock."""
+
+    uptime: float
+    promised: float | None = None  # by the slot document
+    heard: float | None = None  # from the entry server, now
+    remembered: float | None = None  # the latest one believed before
+
+    @property
+    def latest(self) -> float | None:
+        """Return the latest of them, None where there is none."""
+        return max((end for end in (self.promised, self.heard, self.remembered) if end is not None), default=None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """When this host has to end, in seconds since its boot, and why then."""
+
+    end: float
+    why: str
+
+
+def decide(facts: Facts) -> Verdict:
+    """Choose the end: the latest one told, or a fixed one where none can be believed."""
+    if facts.latest is None:
+        return Verdict(WITHOUT_LEASE, "it has no lease that can be believed")
+    return Verdict(max(facts.latest, GRACE), "its lease is over")
+
+
+def believe(until: int, now: float, uptime: float) -> float | None:
+    """Turn an end in epoch seconds, and the time by the same clock, into seconds since boot; None for an absurd one."""
+    left = until - now
+    return uptime + left if abs(left) <= BELIEVABLE else None
+
+
+# ---- What this host knows, and can hear -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What the slot document says that matters here."""
+
+    hostname: str
+    until: int  # epoch seconds
+
+
+def read_slot(path: Path) -> Slot | None:
+    """Read the slot document; None while there is none, or where it makes no sense."""
+    try:
+        return Slot(*name_and_lease(loads(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, DocumentError) as error:
+        say(f"{path} cannot be used: {type(error).__name__}")  # the error itself may quote a secret
+        return None
+
+
+def read_memory(path: Path) -> float | None:
+    """Read the latest end believed since boot; None where there is none, or where it cannot be read."""
+    try:
+        return float(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    except OSError as error:
+        say(f"the latest end cannot be read: {error}")
+        return None
+
+
+def remember(path: Path, end: float) -> None:
+    """Keep the latest end, where that can be done: what cannot be written must keep no host alive."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"{end:.0f}\n", encoding="utf-8")
+    except OSError as error:
+        say(f"the latest end cannot be kept: {error}")
+
+
+def ask(url: str, uptime: float) -> float | None:
+    """Ask the entry server; return the end in seconds since boot, None for no answer or one that makes no sense."""
+    # No proxy: the entry server is at the other end of the overlay.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=TIMEOUT) as response:
+            text = response.read(32).decode("ascii").strip()
+            date = response.headers["Date"]
+        if not re.fullmatch("[0-9]{1,12}", text):
+            raise ValueError("it is not epoch seconds")
+        # The answer's own date, so that a wrong clock on this host shortens no lease.
+        now = parsedate_to_datetime(date).timestamp() if date else time.time()
+        end = believe(int(text), now, uptime)
+        if end is None:
+            raise ValueError(f"an end {(int(text) - now) / 3600:+.0f} h from now is absurd")
+        return end
+    except (OSError, ValueError, http.client.HTTPException) as error:  # urllib's own errors are OSErrors
+        say(f"{url}: {error}")
+        return None
+
+
+def since_boot() -> float:
+    """Return the seconds since this host's first process began, which in a container is not the kernel's boot."""
+    # The 22nd field, in clock ticks since the kernel's boot; the second one, in brackets, may hold anything.
+    began = int(Path("/proc/1/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began / sysconf("SC_CLK_TCK")
+
+
+def say(text: str) -> None:
+    """Tell the journal, where it listens."""
+    with suppress(OSError):
+        print(f"parrotpark-deadman: {text}", file=sys.stderr)
+
+
+# ---- The command ------------------------------------------------------------------------------------------------
+
+
+def look(url: str, document: Path, memory: Path) -> Facts:
+    """Gather what this host knows, and can hear, of its end."""
+    uptime = since_boot()
+    slot = read_slot(document)
+    if slot is None:
+        return Facts(uptime, remembered=read_memory(memory))
+    return Facts(
+        uptime,
+        promised=believe(slot.until, time.time(), uptime),
+        heard=ask(url.replace("{hostname}", slot.hostname), uptime),
+        remembered=read_memory(memory),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; exit status 1 stands for a host that could not be switched off."""
+    parser = argparse.ArgumentParser(prog="parrotpark-deadman", description="Power this host off after its lease.")
+    parser.add_argument("--lease-url", required=True, help="where the lease's end is told; {hostname} stands for ours")
+    parser.add_argument("--check", action="store_true", help="only say what would happen")
+    options = parser.parse_args(arguments)
+    facts = look(options.lease_url, Path(PATH), MEMORY)
+    verdict = decide(facts)
+    left = verdict.end - facts.uptime
+    if facts.latest is not None and not options.check:
+        remember(MEMORY, facts.latest)
+    if left > 0:
+        say(f"{left:.0f} s left")
+        return 0
+    say(f"powering off: {verdict.why}, since {-left:.0f} s")
+    if options.check:
+        return 0
+    done = subprocess.run(["systemctl", "poweroff"], check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        say(f"systemctl poweroff: {' '.join(done.stderr.split())}")
+    return done.returncode and 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""parrotpark_program puts one executable file on a host, once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def playbook(tmp_path: Path) -> Path:
+    task = {"parrotpark_program": {"module": "parrotpark.gpu_host.join", "dest": str(tmp_path / "join")}}
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}
+    path = tmp_path / "play.yml"
+    path.write_text(yaml.safe_dump([play]))
+    return path
+
+
+def changed(playbook: Path, *options: str) -> int:
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(playbook), *options]
+    env = os.environ | {"ANSIBLE_INVENTORY_ENABLED": "host_list"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.count("changed: [localhost]")
+
+
+def test_a_program_is_installed_once_and_mended_when_it_was_spoiled(playbook: Path, tmp_path: Path) -> None:
+    file = tmp_path / "join"
+    assert (changed(playbook, "--check", "--diff"), file.exists()) == (1, False)
+    assert changed(playbook) == 1
+    assert "usage: parrotpark-join" in subprocess.run([file, "--help"], capture_output=True, text=True).stdout
+    assert changed(playbook) == 0
+    file.write_text("spoiled")
+    assert changed(playbook) == 1
+    assert file.stat().st_mode & 0o777 == 0o755
