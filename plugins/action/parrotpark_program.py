@@ -33,7 +33,13 @@ class ActionModule(ActionBase):
             return {"failed": True, "msg": f"there is no such program: {error}"}
         with tempfile.NamedTemporaryFile() as file:
             Path(file.name).write_bytes(built)
-            return self._copy(file.name, params, task_vars or {})
+            result = self._copy(file.name, params, task_vars or {})
+        if result.get("changed") and self._task.diff:
+            # It is no text: tell at least what it is made of.
+            made_of = "".join(f"{path.relative_to(program.SOURCES)}\n" for path in program.sources(params["module"]))
+            header = params["dest"]
+            result["diff"] = [{"before_header": header, "after_header": header, "before": "", "after": made_of}]
+        return result
 
     def _copy(self, built: str, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Put the file in place as the template module does with what it has rendered."""

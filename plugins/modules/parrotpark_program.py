@@ -16,7 +16,7 @@ attributes:
     support: full
   diff_mode:
     support: partial
-    description: Names the file, as it is no text.
+    description: Names the file and the sources that it is made of, as it is no text itself.
   idempotent:
     support: full
 options:

@@ -1,0 +1,107 @@
+"""Delete one line of a role at random, many times, and see whether the role's tests turn red: `make mutants`.
+
+Every mutant lives in a copy of its own. What judges it is what judges roles in CI, the cheapest first: ansible-lint,
+the unit tests that read roles or run playbooks, the scenario of the role. What no test notices is listed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MUTATED = ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "roles/*/templates/*")
+NOTHING = ("", "---")  # and comments: lines whose loss changes nothing
+UNIT_TESTS = ("tests/roles", "tests/unit/wiring", "tests/unit/verbs")
+LONGEST = 1200  # seconds of one step
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A line that is deleted."""
+
+    file: str
+    number: int
+    text: str
+
+    @property
+    def role(self) -> str:
+        return self.file.split("/")[1]
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.number}: {self.text.strip()}"
+
+
+def lines() -> Iterator[Mutant]:
+    """Yield all lines that say something."""
+    for file in sorted(path for pattern in MUTATED for path in ROOT.glob(pattern)):
+        for number, text in enumerate(file.read_text().splitlines(), start=1):
+            if text.strip() not in NOTHING and not text.lstrip().startswith(("#", "{#")):
+                yield Mutant(str(file.relative_to(ROOT)), number, text)
+
+
+def steps(role: str) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield what judges a role, the cheapest first."""
+    yield "lint", ["ansible-lint", "--offline", "-q", f"roles/{role}"]
+    yield "unit", ["pytest", "-q", "-x", "-p", "no:cacheprovider", *UNIT_TESTS]
+    if (ROOT / "molecule" / role).exists():
+        yield "molecule", ["molecule", "test", "--scenario-name", role]
+
+
+def killed_by(mutant: Mutant) -> str | None:
+    """Return the step that turned red, None where none did."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        copy = Path(folder) / "tree"
+        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", ".ansible", ".state"))
+        (copy / ".venv").symlink_to(ROOT / ".venv")
+        text = (copy / mutant.file).read_text().splitlines(keepends=True)
+        del text[mutant.number - 1]
+        (copy / mutant.file).write_text("".join(text))
+        environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+        for name, command in steps(mutant.role):
+            try:
+                subprocess.run(command, cwd=copy, env=environment, check=True, capture_output=True, timeout=LONGEST)
+            except subprocess.SubprocessError:
+                return name
+    return None
+
+
+def main() -> int:
+    """Return 1 where fewer than nine in ten turned a test red."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--samples", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1, help="the same seed takes the same lines")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    chosen = random.Random(options.seed).sample(list(lines()), options.samples)
+    # One role's mutants one after the other: a scenario's machine has but one name.
+    by_role: defaultdict[str, list[Mutant]] = defaultdict(list)
+    for mutant in chosen:
+        by_role[mutant.role].append(mutant)
+    survivors: list[Mutant] = []
+
+    def judge(mutants: Sequence[Mutant]) -> None:
+        for mutant in mutants:
+            step = killed_by(mutant)
+            print(f"{step or 'SURVIVED':9} {mutant}", flush=True)
+            if step is None:
+                survivors.append(mutant)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(judge, sorted(by_role.values(), key=len, reverse=True)))
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} turned a test red")
+    return 1 if len(survivors) * 10 > len(chosen) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
