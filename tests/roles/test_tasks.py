@@ -1,0 +1,51 @@
+"""What every task of a kind says, so that nothing depends on a default of the host or of Ansible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROLES = Path(__file__).parents[2] / "roles"
+ON_THE_CONTROL_MACHINE = ("endpoints",)  # whoever runs Ansible there is the owner
+WRITING = ("ansible.builtin.copy", "ansible.builtin.file", "ansible.builtin.get_url", "ansible.builtin.template")
+
+type Task = Mapping[str, Any]
+
+
+def flat(tasks: list[dict[str, Any]]) -> Iterator[Task]:
+    for task in tasks:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from flat(task.get(part, []))
+
+
+EVERY_TASK = [
+    pytest.param(path.relative_to(ROLES).parts[0], task, id=f"{path.relative_to(ROLES)}: {task['name']}")
+    for path in sorted((*ROLES.glob("*/tasks/*.yml"), *ROLES.glob("*/handlers/*.yml")))
+    for task in flat(yaml.safe_load(path.read_text()))
+]
+
+
+@pytest.mark.parametrize(("role", "task"), EVERY_TASK)
+def test_a_task_says_all_that_tasks_of_its_kind_say(role: str, task: Task) -> None:
+    missing = [f"{module}: {name}" for module in task for name in unsaid(role, module, task[module])]
+    if isinstance(task.get("loop"), list) and any(isinstance(item, dict) for item in task["loop"]):
+        missing += [] if "label" in task.get("loop_control", {}) else ["loop_control: label"]
+    assert missing == []
+
+
+def unsaid(role: str, module: str, arguments: Any) -> set[str]:
+    """Name what the task does not say of what it has to."""
+    names: set[str] = set()
+    if module in WRITING and arguments.get("state") not in ("absent", "link", "hard"):
+        names |= {"owner", "group"} if role not in ON_THE_CONTROL_MACHINE else set()
+        names |= {"mode"} if "recurse" not in arguments else set()  # that hands over what is there, as it is
+    elif module == "ansible.builtin.assert":
+        names |= {"fail_msg", "quiet"}
+    elif module == "ansible.builtin.apt" and "name" in arguments:
+        names |= {"install_recommends"}
+    return names - arguments.keys() if names else names
