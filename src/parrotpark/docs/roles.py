@@ -84,14 +84,37 @@ def row(option: Option) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
-def readme(role: str, entry: Spec) -> str:
-    """Return the text of a role's README."""
-    table = [row(option) for option in options_of(entry["options"])]
-    lines = [f"# {role}", ""]
+def table(heading: str, options: Spec) -> list[str]:
+    """Return options as a Markdown table."""
+    head = [f"| {heading} | Type | Default | Meaning |", "|---|---|---|---|"]
+    return [*head, *(row(option) for option in options_of(options))]
+
+
+def entry_point(name: str, entry: Spec, main: Spec) -> Iterator[str]:
+    """Yield the section of another entry point than main, which does not repeat what it shares with main."""
+    shared = [option for option, spec in entry["options"].items() if main["options"].get(option) == spec]
+    own = {option: spec for option, spec in entry["options"].items() if option not in shared}
+    yield from (f"## Entry point `{name}`", "")
     for paragraph in paragraphs(entry["description"]):
+        yield from (*textwrap.wrap(paragraph, COMMENT_WIDTH), "")
+    if shared:
+        which = "all options" if len(shared) == len(main["options"]) else ", ".join(f"`{option}`" for option in shared)
+        yield from (*textwrap.wrap(f"Takes {which} of the role.", COMMENT_WIDTH, break_on_hyphens=False), "")
+    if own:
+        yield from (*table("Option", own), "")
+
+
+def readme(role: str, entries: Mapping[str, Spec]) -> str:
+    """Return the text of a role's README."""
+    others = dict(entries)
+    main = others.pop("main")
+    lines = [f"# {role}", ""]
+    for paragraph in paragraphs(main["description"]):
         lines += [*textwrap.wrap(paragraph, COMMENT_WIDTH), ""]
-    lines += ["## Options", "", "| Option | Type | Default | Meaning |", "|---|---|---|---|", *table, ""]
-    lines += ["## Example", "", "```yaml", entry["examples"].rstrip(), "```", ""]
+    lines += ["## Options", "", *table("Option", main["options"]), ""]
+    lines += ["## Example", "", "```yaml", main["examples"].rstrip(), "```", ""]
+    for name, entry in others.items():
+        lines += entry_point(name, entry, main)
     lines += ["Written by `python -m parrotpark.docs.roles` from `meta/argument_specs.yml`: edit that file."]
     return "\n".join(lines) + "\n"
 
@@ -106,8 +129,7 @@ def inputs_page(entries: Mapping[str, Spec]) -> str:
         "",
     ]
     for entry in entries.values():
-        lines += [f"## {entry['short_description']}", "", "| Input | Type | Default | Meaning |", "|---|---|---|---|"]
-        lines += [*(row(option) for option in options_of(entry["options"])), ""]
+        lines += [f"## {entry['short_description']}", "", *table("Input", entry["options"]), ""]
     lines += [f"Written by `python -m parrotpark.docs.roles` from `{INPUTS}`: edit that file."]
     return "\n".join(lines) + "\n"
 
@@ -141,12 +163,12 @@ def generated(role: Path) -> dict[Path, str]:
     Raises SpecError if the spec lacks what the files are made of.
     """
     source = role / "meta/argument_specs.yml"
-    entry = entries(source)["main"]
+    specs = entries(source)
     defaults = role / "defaults/main.yml"
     try:
-        files = {role / "README.md": readme(role.name, entry)}
+        files = {role / "README.md": readme(role.name, specs)}
         if defaults.exists():
-            files[defaults] = annotate(defaults.read_text(), entry)
+            files[defaults] = annotate(defaults.read_text(), specs["main"])
     except KeyError as missing:
         raise SpecError(f"{source}: {missing} is missing") from missing
     return files

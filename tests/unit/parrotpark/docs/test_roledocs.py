@@ -67,9 +67,24 @@ def test_says_of_an_option_all_there_is_to_know(name: str, row: str) -> None:
 
 
 def test_readme_holds_purpose_options_and_example() -> None:
-    text = roles.readme("shed", ENTRY)
+    text = roles.readme("shed", {"main": ENTRY})
     assert text.startswith("# shed\n\nBuilds a shed.\n\nPaints it.\n\n## Options\n")
     assert "```yaml\n- hosts: garden\n```" in text
+
+
+def test_readme_tells_of_another_entry_point_what_main_does_not() -> None:
+    options = ENTRY["options"]
+    paint = {"shed_paint": {"type": "str", "description": "Its colour."}}
+    entries = {
+        "main": ENTRY,
+        "paint": {"description": "Paints it.", "options": {"shed_doors": options["shed_doors"], **paint}},
+        "burn": {"description": "Burns it.", "options": options},
+    }
+    assert roles.readme("shed", entries).partition("```\n\n")[2].splitlines()[:-1] == [
+        *("## Entry point `paint`", "", "Paints it.", "", "Takes `shed_doors` of the role.", ""),
+        *("| Option | Type | Default | Meaning |", "|---|---|---|---|", "| `shed_paint` | str |  | Its colour. |", ""),
+        *("## Entry point `burn`", "", "Burns it.", "", "Takes all options of the role.", ""),
+    ]
 
 
 def test_replaces_comments_over_options_and_keeps_those_within_values() -> None:
