@@ -17,11 +17,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
-from .backend import Machine
-from .catalogue import server_type
-from .labels import selector
-from .model import Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
-from .paths import NETWORK
+from localcloud.backend import Machine
+from localcloud.catalogue import server_type
+from localcloud.labels import selector
+from localcloud.model import Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
+from localcloud.paths import NETWORK
 
 _FIRST_HOST = 10  # the bridge and the registry live below
 _ACTIONS_KEPT = 1000

@@ -19,13 +19,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ..actions import Actions, LockedError
-from ..backend import Backend, BackendError
-from ..store import Store
-from . import actions, firewalls, images, offers, primary_ips, servers, ssh_keys, volumes
-from .call import Call, Handler, Json, Reply
-from .errors import ApiError, too_many, unauthorized
-from .rate_limit import RateLimits
+from localcloud.actions import Actions, LockedError
+from localcloud.api import actions, firewalls, images, offers, primary_ips, servers, ssh_keys, volumes
+from localcloud.api.call import Call, Handler, Json, Reply
+from localcloud.api.errors import ApiError, too_many, unauthorized
+from localcloud.api.rate_limit import RateLimits
+from localcloud.backend import Backend, BackendError
+from localcloud.store import Store
 
 type Routes = list[tuple[str, str, Handler]]  # method, path below /v1, handler
 

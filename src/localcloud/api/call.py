@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from starlette.datastructures import QueryParams
 
-from ..actions import Actions, LockedError
-from ..backend import Backend
-from ..labels import problems, selector
-from ..model import Action, Labels, Resource
-from ..store import State, Store
-from .errors import ApiError, invalid, not_found, not_unique
+from localcloud.actions import Actions, LockedError
+from localcloud.api.errors import ApiError, invalid, not_found, not_unique
+from localcloud.backend import Backend
+from localcloud.labels import problems, selector
+from localcloud.model import Action, Labels, Resource
+from localcloud.store import State, Store
 
 type Json = dict[str, Any]
 type Reply = tuple[int, Json | None]  # HTTP status and body

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .. import catalogue
-from ..actions import begin, done
-from ..catalogue import SystemImage
-from ..model import Image, Reference, snapshot_name
-from . import views
-from .call import Call, Json, Reply
-from .errors import protected
+from localcloud import catalogue
+from localcloud.actions import begin, done
+from localcloud.api import views
+from localcloud.api.call import Call, Json, Reply
+from localcloud.api.errors import protected
+from localcloud.catalogue import SystemImage
+from localcloud.model import Image, Reference, snapshot_name
 
 
 @dataclass(frozen=True, slots=True)

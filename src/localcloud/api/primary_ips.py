@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .. import catalogue
-from ..actions import begin, done, now
-from ..model import PrimaryIp, Reference, Server
-from ..store import State
-from . import views
-from .call import Call, Reply, chosen
-from .errors import invalid, protected, refused
+from localcloud import catalogue
+from localcloud.actions import begin, done, now
+from localcloud.api import views
+from localcloud.api.call import Call, Reply, chosen
+from localcloud.api.errors import invalid, protected, refused
+from localcloud.model import PrimaryIp, Reference, Server
+from localcloud.store import State
 
 
 def list_all(call: Call) -> Reply:

@@ -6,11 +6,11 @@ import base64
 import hashlib
 from dataclasses import replace
 
-from ..actions import now
-from ..model import SshKey
-from . import views
-from .call import Call, Reply
-from .errors import invalid, not_unique
+from localcloud.actions import now
+from localcloud.api import views
+from localcloud.api.call import Call, Reply
+from localcloud.api.errors import invalid, not_unique
+from localcloud.model import SshKey
 
 
 def list_all(call: Call) -> Reply:
