@@ -116,7 +116,7 @@ drills: packages test-packages .venv/dev ## Lose servers of the running stack, k
 	pytest --durations=0 $(if $(SHARE),$(shell ls tests/e2e/drills/test_*.py | awk 'NR % 3 == $(SHARE)'),tests/e2e/drills)
 
 bench: .venv/run ## Measure a wake of the running stack beside a start by hand [ROUNDS=5]
-	python tests/bench/wake.py $(ROUNDS)
+	python -m tests.bench.wake $(ROUNDS)
 
 audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fail below the bounds of docs/audit.md
 	python tests/audit/audit.py $(INVENTORY)

@@ -16,7 +16,7 @@ from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 from hcloud.volumes import Volume
 
 from localcloud import scarcity
-from localcloud.testing import PUBLIC_KEY, Served, serving
+from tests.cloud_in_memory import PUBLIC_KEY, Served, serving
 
 FALKENSTEIN = Location(name="fsn1")
 

@@ -15,7 +15,7 @@ from hcloud.volumes.client import BoundVolume
 
 from localcloud import paths, registry
 from localcloud.stand_ins import oci
-from localcloud.testing_machines import PREFIX, Machine, host_reaches, settle
+from tests.machines import PREFIX, Machine, host_reaches, settle
 
 METADATA = f"http://{paths.METADATA}/hetzner/v1"
 REGISTRY = str(paths.GATEWAY), paths.REGISTRY_PORT

@@ -12,7 +12,7 @@ import yaml
 
 from localcloud import paths
 from localcloud.model import snapshot_name
-from localcloud.testing_machines import client
+from tests.machines import client
 
 SECRETS = paths.INVENTORY_STATE / "secrets.yml"
 

@@ -13,9 +13,8 @@ from parrotpark.fleet.config import ConfigError
 from parrotpark.join import parse_document
 
 if TYPE_CHECKING:
-    from tests.unit.fleet.conftest import Project
-
     from parrotpark.fleet.config import Fleet
+    from tests.unit.fleet.conftest import Project
 
 NOW = 1_800_000_000
 

@@ -20,9 +20,8 @@ from parrotpark.fleet.wish import Wish
 from parrotpark.lease import ROLE, STATE, UNTIL, Lease, State
 
 if TYPE_CHECKING:
-    from tests.unit.fleet.conftest import Project, World
-
     from parrotpark.fleet.config import Fleet
+    from tests.unit.fleet.conftest import Project, World
 
 NOW = 1_800_000_000
 OLD = "b" * 32

@@ -20,9 +20,8 @@ from parrotpark.fleet.wish import ASLEEP, Wish
 from parrotpark.lease import SLOT, State
 
 if TYPE_CHECKING:
-    from tests.unit.fleet.conftest import Controller, Fault, Project, World
-
     from parrotpark.fleet.keep import Keeper
+    from tests.unit.fleet.conftest import Controller, Fault, Project, World
 
 TERM = 900
 FAULTS: list[Fault] = ["refused", "lost", "wrong", "killed before", "killed after", "killed between"]

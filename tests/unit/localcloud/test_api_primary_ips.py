@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.testing import LocalCloud
+from tests.cloud_in_memory import LocalCloud
 
 ADDRESS = {"name": "entry", "type": "ipv4", "location": "fsn1", "assignee_type": "server", "auto_delete": False}
 SERVER = {"name": "s", "server_type": "cx23", "image": "debian-13", "location": "fsn1"}

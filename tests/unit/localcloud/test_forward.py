@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from localcloud import forward
-from localcloud.testing import LocalCloud
+from tests.cloud_in_memory import LocalCloud
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from localcloud import registry
 from localcloud.supervisor import Supervisor
-from localcloud.testing import LocalCloud, MemoryBackend
+from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
 
 class SelfWilledBackend(MemoryBackend):

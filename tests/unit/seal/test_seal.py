@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from tests.programs import load
 
 MACHINE_ID = "0123456789abcdef0123456789abcdef"

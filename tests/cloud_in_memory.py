@@ -1,4 +1,4 @@
-"""For tests of the API and of its clients: a backend in memory, and the API over it with and without a network."""
+"""The local cloud without machines: a backend in memory, and the API over it with and without a network."""
 
 from __future__ import annotations
 
