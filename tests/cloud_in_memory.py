@@ -13,11 +13,11 @@ from typing import Any
 import uvicorn
 from starlette.testclient import TestClient
 
-from localcloud.api import create_app
+from localcloud.api.app import create_app
 from localcloud.api.rate_limit import RateLimits
-from localcloud.backend import BackendError, Machine, Rule
-from localcloud.listener import listen
-from localcloud.store import Store
+from localcloud.core.backend import BackendError, Machine, Rule
+from localcloud.core.store import Store
+from localcloud.machine.listener import listen
 
 TOKENS = {"e" * 64: "entry", "g" * 64: "gpu"}  # short ones would make `no_log` mask every letter
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test@localhost"

@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from localcloud import catalogue, daemon, doctor, registry, scarcity, teardown
-from localcloud.backend import BackendError
-from localcloud.listener import answers
-from localcloud.machine import images, podman, roots
+from localcloud import daemon, teardown
+from localcloud.core import catalogue, scarcity
+from localcloud.core.backend import BackendError
+from localcloud.core.store import Store
+from localcloud.demo import doctor
+from localcloud.machine import images, podman, registry, roots
+from localcloud.machine.listener import answers
 from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, BRIDGE, INVENTORY_STATE, LOGS, STATE
-from localcloud.store import Store
 
 LOG = LOGS / "daemon.log"
 COMMAND_LOCK = Path("/run/parrotpark.lock")  # where only root makes files, and outliving RUNTIME

@@ -22,12 +22,13 @@ from typing import TextIO
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from localcloud import api, listener, metadata
-from localcloud.backend import BackendError
-from localcloud.machine import network, podman, roots
+from localcloud.api import metadata
+from localcloud.api.app import create_app
+from localcloud.core.backend import BackendError
+from localcloud.core.store import Store
+from localcloud.machine import listener, network, podman, roots
 from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, GATEWAY, METADATA, METADATA_PORT, STATE, TOKENS
-from localcloud.store import Store
 from localcloud.supervisor import Supervisor
 
 LOCK = STATE / "daemon.lock"
@@ -131,7 +132,7 @@ async def _serve() -> None:
     podman.podman("unpause", "--all")  # a snapshot may have been cut off
     network.ensure_bridge()
     store = Store(STATE)
-    cloud = api.create_app(store, backend, tokens())
+    cloud = create_app(store, backend, tokens())
     about_servers = metadata.create_app(store)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,8 +13,9 @@ import pytest
 from hcloud.actions.domain import ActionFailedException
 from hcloud.volumes.client import BoundVolume
 
-from localcloud import paths, registry
-from localcloud.stand_ins import oci
+from localcloud import paths
+from localcloud.demo.stand_ins import oci
+from localcloud.machine import registry
 from tests.machines import PREFIX, Machine, host_reaches, settle
 
 METADATA = f"http://{paths.METADATA}/hetzner/v1"

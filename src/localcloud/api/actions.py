@@ -5,7 +5,7 @@ from __future__ import annotations
 from localcloud.api import views
 from localcloud.api.call import Call, Handler, Reply
 from localcloud.api.errors import invalid, not_found
-from localcloud.model import Action
+from localcloud.core.model import Action
 
 
 def list_by_id(call: Call) -> Reply:

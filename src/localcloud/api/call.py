@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from starlette.datastructures import QueryParams
 
-from localcloud.actions import Actions, LockedError
 from localcloud.api.errors import ApiError, invalid, not_found, not_unique
-from localcloud.backend import Backend
-from localcloud.labels import problems, selector
-from localcloud.model import Action, Labels, Resource
-from localcloud.store import State, Store
+from localcloud.core.actions import Actions, LockedError
+from localcloud.core.backend import Backend
+from localcloud.core.labels import problems, selector
+from localcloud.core.model import Action, Labels, Resource
+from localcloud.core.store import State, Store
 
 type Json = dict[str, Any]
 type Reply = tuple[int, Json | None]  # HTTP status and body

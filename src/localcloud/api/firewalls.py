@@ -10,14 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from localcloud.actions import done, now
 from localcloud.api import views
 from localcloud.api.call import Call, Json, Reply
 from localcloud.api.errors import invalid, refused
-from localcloud.backend import BackendError
-from localcloud.labels import selector
-from localcloud.model import Direction, Firewall, FirewallRule, Protocol, Reference
-from localcloud.store import State
+from localcloud.core.actions import done, now
+from localcloud.core.backend import BackendError
+from localcloud.core.labels import selector
+from localcloud.core.model import Direction, Firewall, FirewallRule, Protocol, Reference
+from localcloud.core.store import State
 
 # ASCII without leading zeros: nftables takes 010 for eight, and would refuse the filter of all machines for a "٢٢".
 _PORTS = re.compile(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?")

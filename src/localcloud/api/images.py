@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from localcloud import catalogue
-from localcloud.actions import begin, done
 from localcloud.api import views
 from localcloud.api.call import Call, Json, Reply
 from localcloud.api.errors import protected
-from localcloud.catalogue import SystemImage
-from localcloud.model import Image, Reference, snapshot_name
+from localcloud.core import catalogue
+from localcloud.core.actions import begin, done
+from localcloud.core.catalogue import SystemImage
+from localcloud.core.model import Image, Reference, snapshot_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from localcloud import catalogue
-from localcloud.actions import begin, done, now
 from localcloud.api import views
 from localcloud.api.call import Call, Reply, chosen
 from localcloud.api.errors import invalid, protected, refused
-from localcloud.model import PrimaryIp, Reference, Server
-from localcloud.store import State
+from localcloud.core import catalogue
+from localcloud.core.actions import begin, done, now
+from localcloud.core.model import PrimaryIp, Reference, Server
+from localcloud.core.store import State
 
 
 def list_all(call: Call) -> Reply:

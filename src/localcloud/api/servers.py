@@ -6,17 +6,17 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from localcloud import catalogue, scarcity
-from localcloud.actions import Step, begin, done, now
 from localcloud.api import views
 from localcloud.api.call import Call, Handler, Json, Reply, chosen
 from localcloud.api.errors import invalid, protected, refused
 from localcloud.api.firewalls import refuse_too_many
 from localcloud.api.images import bootable
 from localcloud.api.primary_ips import new_primary_ip
-from localcloud.catalogue import Location, ServerType
-from localcloud.model import Image, Power, PrimaryIp, Reference, Server
-from localcloud.store import State
+from localcloud.core import catalogue, scarcity
+from localcloud.core.actions import Step, begin, done, now
+from localcloud.core.catalogue import Location, ServerType
+from localcloud.core.model import Image, Power, PrimaryIp, Reference, Server
+from localcloud.core.store import State
 
 _HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*"

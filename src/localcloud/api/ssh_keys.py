@@ -6,11 +6,11 @@ import base64
 import hashlib
 from dataclasses import replace
 
-from localcloud.actions import now
 from localcloud.api import views
 from localcloud.api.call import Call, Reply
 from localcloud.api.errors import invalid, not_unique
-from localcloud.model import SshKey
+from localcloud.core.actions import now
+from localcloud.core.model import SshKey
 
 
 def list_all(call: Call) -> Reply:

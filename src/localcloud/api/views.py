@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from localcloud import catalogue
 from localcloud.api.call import Json
 from localcloud.api.offer_views import location, server_type
-from localcloud.catalogue import SystemImage
-from localcloud.model import SNAPSHOT, Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
-from localcloud.store import State
-from localcloud.work import PacketFilter, packet_filter
+from localcloud.core import catalogue
+from localcloud.core.catalogue import SystemImage
+from localcloud.core.model import SNAPSHOT, Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
+from localcloud.core.store import State
+from localcloud.core.work import PacketFilter, packet_filter
 
 GB = 10**9
 _EPOCH = "2025-08-13T00:00:00+00:00"  # what never changes was always there

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from localcloud import catalogue
-from localcloud.actions import Step, begin, done, now
 from localcloud.api import views
 from localcloud.api.call import Call, Reply, chosen
 from localcloud.api.errors import invalid, protected, refused
-from localcloud.model import Action, Reference, Volume
+from localcloud.core import catalogue
+from localcloud.core.actions import Step, begin, done, now
+from localcloud.core.model import Action, Reference, Volume
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _LEAST_GB, _MOST_GB = 10, 10240

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from localcloud import paths
-from localcloud.model import snapshot_name
+from localcloud.core.model import snapshot_name
 from tests.machines import client
 
 SECRETS = paths.INVENTORY_STATE / "secrets.yml"

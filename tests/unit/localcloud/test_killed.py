@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from localcloud.actions import Actions
-from localcloud.backend import Backend
-from localcloud.work import packet_filter
+from localcloud.core.actions import Actions
+from localcloud.core.backend import Backend
+from localcloud.core.work import packet_filter
 from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
 LIVES = 50

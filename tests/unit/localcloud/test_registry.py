@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localcloud import registry
-from localcloud.backend import BackendError
-from localcloud.machine import podman, roots
+from localcloud.core.backend import BackendError
+from localcloud.machine import podman, registry, roots
 
 
 def test_machines_only_pull() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from localcloud.backend import Backend
-from localcloud.work import packet_filter
+from localcloud.core.backend import Backend
+from localcloud.core.work import packet_filter
 from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
 SERVER = {"name": "s", "server_type": "cx23", "image": "debian-13", "location": "fsn1"}

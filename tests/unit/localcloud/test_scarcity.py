@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localcloud import __main__ as command_line
-from localcloud import scarcity
+from localcloud.core import scarcity
 from tests.cloud_in_memory import LocalCloud
 
 SERVER = {"name": "gpu-1", "server_type": "gpu-l4", "image": "debian-13", "location": "fsn1"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from localcloud import registry
+from localcloud.machine import registry
 from localcloud.supervisor import Supervisor
 from tests.cloud_in_memory import LocalCloud, MemoryBackend
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 
-from localcloud.backend import FAILURES, Backend, Rule
-from localcloud.model import SNAPSHOT, Action, Firewall, snapshot_name
-from localcloud.store import State, Store
+from localcloud.core.backend import FAILURES, Backend, Rule
+from localcloud.core.model import SNAPSHOT, Action, Firewall, snapshot_name
+from localcloud.core.store import State, Store
 
 type PacketFilter = Mapping[str, Sequence[Rule] | None]
 

@@ -12,10 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from localcloud.backend import FAILURES, Backend, BackendError
-from localcloud.model import Action, Reference
-from localcloud.store import State, Store
-from localcloud.work import Work
+from localcloud.core.backend import FAILURES, Backend, BackendError
+from localcloud.core.model import Action, Reference
+from localcloud.core.store import State, Store
+from localcloud.core.work import Work
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 16

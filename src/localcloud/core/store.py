@@ -17,10 +17,10 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
-from localcloud.backend import Machine
-from localcloud.catalogue import server_type
-from localcloud.labels import selector
-from localcloud.model import Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
+from localcloud.core.backend import Machine
+from localcloud.core.catalogue import server_type
+from localcloud.core.labels import selector
+from localcloud.core.model import Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
 from localcloud.paths import NETWORK
 
 _FIRST_HOST = 10  # the bridge and the registry live below
