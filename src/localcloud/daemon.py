@@ -31,6 +31,7 @@ from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, GATEWAY, METADATA, METADATA_PORT, STATE, TOKENS
 from localcloud.supervisor import Supervisor
 
+PACKAGE = Path(__file__).parent
 LOCK = STATE / "daemon.lock"
 PROJECTS = ("entry", "gpu", "test")  # the last one for tests: what lives in the second without a lease is swept
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -47,12 +48,16 @@ class Owner:
     @classmethod
     def this(cls) -> Owner:
         """Describe this process."""
-        package = Path(__file__).parent
         digest = hashlib.sha256()
-        for path in sorted(package.rglob("*")):
-            if path.suffix == ".py" or path.parent.name == "guest":
-                digest.update(path.read_bytes())
-        return cls(os.getpid(), str(package.parent.parent), digest.hexdigest())
+        for path in program():
+            digest.update(path.read_bytes())
+        return cls(os.getpid(), str(PACKAGE.parent.parent), digest.hexdigest())
+
+
+def program() -> list[Path]:
+    """List the files that the cloud runs: an edit of the demo starts no daemon anew."""
+    files = (path for part in PACKAGE.iterdir() if part.name != "demo" for path in (part, *part.rglob("*")))
+    return sorted(path for path in files if path.suffix == ".py" or path.parent.name == "guest")
 
 
 def owner() -> Owner | None:
