@@ -52,7 +52,7 @@ class Supervisor:
         Raises:
             BackendError: the host could not do what was needed.
         """
-        if not registry.serves() and self._due(registry.NAME):
+        if not registry.runs() and self._due(registry.NAME):
             registry.start()
         state = self._store.state
         running = self._backend.running()

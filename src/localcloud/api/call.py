@@ -67,7 +67,7 @@ class Call:
     def all_own[R: Resource](self, table: Mapping[int, R]) -> list[R]:
         return [resource for resource in table.values() if resource.project == self.project]
 
-    def unique(self, table: Mapping[int, Resource], name: str, *, but: int | None = None) -> None:
+    def refuse_taken_name(self, table: Mapping[int, Resource], name: str, *, but: int | None = None) -> None:
         """Raise `uniqueness_error` where another resource of the project has the name."""
         if any(each.name == name and each.id != but for each in self.all_own(table)):
             raise not_unique("name", f"name is already used: {name}")

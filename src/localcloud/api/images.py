@@ -9,7 +9,7 @@ from localcloud.api import views
 from localcloud.api.call import Call, Json, Reply
 from localcloud.api.errors import protected
 from localcloud.core import catalogue
-from localcloud.core.actions import begin, done
+from localcloud.core.actions import begin, record_done
 from localcloud.core.catalogue import SystemImage
 from localcloud.core.model import Image, Reference, snapshot_name
 
@@ -75,5 +75,5 @@ def change_protection(call: Call) -> Reply:
     with call.store.change() as state:
         image = call.own(state.images)
         state.images[image.id] = replace(image, protected=call.flag("delete", image.protected))
-        action = done(state, call.project, "change_protection", Reference("image", image.id))
+        action = record_done(state, call.project, "change_protection", Reference("image", image.id))
     return 201, {"action": views.action(action)}

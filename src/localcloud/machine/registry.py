@@ -68,7 +68,7 @@ def ensure_image(progress: Callable[[str], None]) -> None:
     roots.delete(builder)
 
 
-def serves() -> bool:
+def runs() -> bool:
     """Tell whether the registry runs, as this program would start it."""
     return podman.alive(NAME) and _config(NAME).read_text() == PULL_ONLY
 

@@ -19,7 +19,7 @@ import pytest
 
 from localcloud.core.actions import Actions
 from localcloud.core.backend import Backend
-from localcloud.core.work import packet_filter
+from localcloud.core.commands import packet_filter
 from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
 LIVES = 50

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from localcloud.core.backend import Backend
-from localcloud.core.work import packet_filter
+from localcloud.core.commands import packet_filter
 from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
 SERVER = {"name": "s", "server_type": "cx23", "image": "debian-13", "location": "fsn1"}

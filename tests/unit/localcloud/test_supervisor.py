@@ -27,7 +27,7 @@ class SelfWilledBackend(MemoryBackend):
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalCloud, SelfWilledBackend, Any]]:
     """A cloud with one running server, and its supervisor's look."""
-    monkeypatch.setattr(registry, "serves", lambda: True)
+    monkeypatch.setattr(registry, "runs", lambda: True)
     backend = SelfWilledBackend()
     cloud = LocalCloud(tmp_path, backend)
     with cloud.client:
