@@ -16,7 +16,7 @@ JOBS ?= $(shell nproc)
 YES ?=
 LOCKS ?= $(filter $(patsubst %.in,%.txt,$(wildcard requirements/*.in roles/*/files/*.in)), \
   $(wildcard requirements/*.txt roles/*/files/*.txt)) \
-  $(wildcard roles/*/files/*/package-lock.json src/localcloud/stand_ins/*/package-lock.json)
+  $(wildcard roles/*/files/*/package-lock.json src/localcloud/demo/stand_ins/*/package-lock.json)
 # What was taken over by strangers is mostly noticed in its first days. A fix that cannot wait: COOLING_OFF='0 days'.
 COOLING_OFF ?= 14 days
 # Anything keeps the versions there are: the locks then change only where they are not what their sources make.
@@ -50,13 +50,13 @@ help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 doctor: ## Say whether this machine can run the local default, and what up will change
-	@python3 src/localcloud/doctor.py
+	@python3 src/localcloud/demo/doctor.py
 
 up: ## Bring up everything on this machine [MODEL=org/name@commit or /folder, VERBOSE=1]
-	@start=$$(python3 src/localcloud/meter.py) && \
-	python3 src/localcloud/doctor.py && \
+	@start=$$(python3 src/localcloud/demo/meter.py) && \
+	python3 src/localcloud/demo/doctor.py && \
 	$(MAKE) packages .venv/run && \
-	python -m localcloud.up --since "$$start" $(if $(MODEL),--model '$(MODEL)')
+	python -m localcloud.demo.up --since "$$start" $(if $(MODEL),--model '$(MODEL)')
 
 stop: .venv/run ## Shut the machines down; their data stays
 	@python -m localcloud stop
@@ -102,8 +102,8 @@ test: ## Unit tests, then the whole stack and its tests
 
 unit: packages .venv/dev ## Unit tests, of Python and of the query engine
 	pytest --numprocesses=auto
-	npm --prefix src/localcloud/stand_ins/query_engine ci --ignore-scripts --silent
-	npm --prefix src/localcloud/stand_ins/query_engine test
+	npm --prefix src/localcloud/demo/stand_ins/query_engine ci --ignore-scripts --silent
+	npm --prefix src/localcloud/demo/stand_ins/query_engine test
 
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
 	pytest tests/e2e --ignore=tests/e2e/drills
@@ -116,7 +116,7 @@ drills: packages test-packages .venv/dev ## Lose servers of the running stack, k
 	pytest --durations=0 $(if $(SHARE),$(shell ls tests/e2e/drills/test_*.py | awk 'NR % 3 == $(SHARE)'),tests/e2e/drills)
 
 bench: .venv/run ## Measure a wake of the running stack beside a start by hand [ROUNDS=5]
-	python tests/bench/wake.py $(ROUNDS)
+	python -m tests.bench.wake $(ROUNDS)
 
 audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fail below the bounds of docs/audit.md
 	python tests/audit/audit.py $(INVENTORY)
@@ -154,10 +154,10 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:
-	@python3 src/localcloud/doctor.py --install
+	@python3 src/localcloud/demo/doctor.py --install
 
 test-packages:
-	@python3 src/localcloud/doctor.py --install $(TEST_PACKAGES)
+	@python3 src/localcloud/demo/doctor.py --install $(TEST_PACKAGES)
 
 # Where pyenv has a new enough Python but its shim is inactive, uv skips it: name the real ones last.
 # A Python that works is kept: with another one, that a later uv may prefer, all that is installed would be missing.

@@ -16,7 +16,7 @@ from hcloud.servers.client import BoundServer
 from hcloud.ssh_keys.client import BoundSSHKey
 from hcloud.volumes.client import BoundVolume
 
-from localcloud.testing_machines import PREFIX, Boot, Machine, client, settle, start_local_cloud
+from tests.machines import PREFIX, Boot, Machine, client, settle, start_local_cloud
 
 
 @pytest.fixture(scope="module")

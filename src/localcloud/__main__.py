@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from localcloud import catalogue, daemon, doctor, registry, scarcity, teardown
-from localcloud.backend import BackendError
-from localcloud.listener import answers
-from localcloud.machine import images, podman, roots
+from localcloud import daemon, teardown
+from localcloud.core import catalogue, scarcity
+from localcloud.core.backend import BackendError
+from localcloud.core.store import Store
+from localcloud.machine import images, podman, registry, roots
+from localcloud.machine.listener import answers
 from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, BRIDGE, INVENTORY_STATE, LOGS, STATE
-from localcloud.store import Store
 
 LOG = LOGS / "daemon.log"
 COMMAND_LOCK = Path("/run/parrotpark.lock")  # where only root makes files, and outliving RUNTIME
@@ -173,8 +174,6 @@ def _one_at_a_time() -> Iterator[None]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns an exit status."""
     options = _parser().parse_args(argv)
-    if options.command == "doctor":
-        return doctor.main(["--json"] if options.json else [])
     if os.geteuid() != 0:
         print("the local cloud needs root: run this with sudo", file=sys.stderr)
         return 1
@@ -218,9 +217,6 @@ def _parser() -> argparse.ArgumentParser:
     most.add_argument("servers", type=_count, metavar="N|off", help="the most servers that it may have")
     commands.add_parser("logs", help="show the end of its log").add_argument(
         "-f", "--follow", action="store_true", help="go on showing"
-    )
-    commands.add_parser("doctor", help="say whether this machine can carry it").add_argument(
-        "--json", action="store_true", help="findings as JSON"
     )
     commands.add_parser("serve", help="run it in the foreground")
     return parser

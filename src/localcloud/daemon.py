@@ -22,14 +22,16 @@ from typing import TextIO
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from localcloud import api, listener, metadata
-from localcloud.backend import BackendError
-from localcloud.machine import network, podman, roots
+from localcloud.api import metadata
+from localcloud.api.app import create_app
+from localcloud.core.backend import BackendError
+from localcloud.core.store import Store
+from localcloud.machine import listener, network, podman, roots
 from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, GATEWAY, METADATA, METADATA_PORT, STATE, TOKENS
-from localcloud.store import Store
 from localcloud.supervisor import Supervisor
 
+PACKAGE = Path(__file__).parent
 LOCK = STATE / "daemon.lock"
 PROJECTS = ("entry", "gpu", "test")  # the last one for tests: what lives in the second without a lease is swept
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -46,12 +48,16 @@ class Owner:
     @classmethod
     def this(cls) -> Owner:
         """Describe this process."""
-        package = Path(__file__).parent
         digest = hashlib.sha256()
-        for path in sorted(package.rglob("*")):
-            if path.suffix == ".py" or path.parent.name == "guest":
-                digest.update(path.read_bytes())
-        return cls(os.getpid(), str(package.parent.parent), digest.hexdigest())
+        for path in program():
+            digest.update(path.read_bytes())
+        return cls(os.getpid(), str(PACKAGE.parent.parent), digest.hexdigest())
+
+
+def program() -> list[Path]:
+    """List the files that the cloud runs: an edit of the demo starts no daemon anew."""
+    files = (path for part in PACKAGE.iterdir() if part.name != "demo" for path in (part, *part.rglob("*")))
+    return sorted(path for path in files if path.suffix == ".py" or path.parent.name == "guest")
 
 
 def owner() -> Owner | None:
@@ -131,7 +137,7 @@ async def _serve() -> None:
     podman.podman("unpause", "--all")  # a snapshot may have been cut off
     network.ensure_bridge()
     store = Store(STATE)
-    cloud = api.create_app(store, backend, tokens())
+    cloud = create_app(store, backend, tokens())
     about_servers = metadata.create_app(store)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

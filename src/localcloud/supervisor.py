@@ -7,12 +7,13 @@ import logging
 import time
 from dataclasses import replace
 
-from localcloud import forward, registry
-from localcloud.actions import Actions, LockedError, begin
-from localcloud.backend import BackendError
+from localcloud.core.actions import Actions, LockedError, begin
+from localcloud.core.backend import BackendError
+from localcloud.core.model import Reference, Server
+from localcloud.core.store import Store
+from localcloud.machine import registry
 from localcloud.machine.machines import PodmanBackend, container_name
-from localcloud.model import Reference, Server
-from localcloud.store import Store
+from localcloud.machine.relays import Relays, wanted_ports
 
 PERIOD = 1.0  # seconds
 RETRY = 30.0  # seconds before a start that failed is tried again
@@ -31,11 +32,11 @@ class Supervisor:
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        relays = forward.Relays()
+        relays = Relays()
         try:
             while True:
                 try:
-                    await relays.converge(forward.wanted(self._store.state))
+                    await relays.converge(wanted_ports(self._store.state))
                     await asyncio.to_thread(self.look)
                 except BackendError as error:
                     _log.error("%s", error)
@@ -51,7 +52,7 @@ class Supervisor:
         Raises:
             BackendError: the host could not do what was needed.
         """
-        if not registry.serves() and self._due(registry.NAME):
+        if not registry.runs() and self._due(registry.NAME):
             registry.start()
         state = self._store.state
         running = self._backend.running()

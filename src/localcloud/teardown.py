@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from localcloud import daemon
-from localcloud.backend import BackendError
+from localcloud.core.backend import BackendError
 from localcloud.machine import firewall, network, podman, volumes
 from localcloud.machine.machines import SHUTDOWN_SECONDS
 from localcloud.machine.process import run

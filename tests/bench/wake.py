@@ -1,4 +1,4 @@
-"""How long a wake takes, side by side with a start by hand: `python tests/bench/wake.py [ROUNDS]`.
+"""How long a wake takes, side by side with a start by hand: `python -m tests.bench.wake [ROUNDS]`.
 
 Needs the running stack of `make up`. Every round measures both in turn, so that a noisy machine is noisy for both:
 
@@ -32,14 +32,14 @@ from hcloud.locations import Location
 from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer
 
-from localcloud import testing_machines
 from localcloud.paths import INVENTORY_STATE
-from localcloud.testing_machines import settle
 from parrotpark.control.secrets.keys import SshAlgorithm
 from parrotpark.control.secrets.ssh_folder import KNOWN_HOSTS, known_hosts
 from parrotpark.control.ssh import connection
 from parrotpark.shared.cloud_config import cloud_config
 from parrotpark.shared.lease import FINGERPRINT, GPU, Lease, State
+from tests.machines import client as client_of
+from tests.machines import settle
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs/benchmarks"
@@ -223,7 +223,7 @@ def picture(middle: dict[str, float]) -> str:
 def main() -> None:
     """Measure, and write the page."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    client = testing_machines.client("gpu")
+    client = client_of("gpu")
     shutil.copytree(INVENTORY_STATE / "ssh", KEYS, dirs_exist_ok=True)
     entry = json.loads(subprocess.check_output(["ansible-inventory", "--host", ENTRY]))["ansible_host"]
     rounds = []

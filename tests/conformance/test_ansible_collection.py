@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.testing import PUBLIC_KEY, Served, serving
+from tests.cloud_in_memory import PUBLIC_KEY, Served, serving
 
 HERE = Path(__file__).parent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.testing import PUBLIC_KEY, Served, serving
+from tests.cloud_in_memory import PUBLIC_KEY, Served, serving
 
 type Hcloud = Callable[..., str]
 

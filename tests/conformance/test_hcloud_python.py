@@ -15,8 +15,8 @@ from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 from hcloud.volumes import Volume
 
-from localcloud import scarcity
-from localcloud.testing import PUBLIC_KEY, Served, serving
+from localcloud.core import scarcity
+from tests.cloud_in_memory import PUBLIC_KEY, Served, serving
 
 FALKENSTEIN = Location(name="fsn1")
 

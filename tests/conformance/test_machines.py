@@ -17,7 +17,7 @@ from hcloud.volumes.client import BoundVolume
 from localcloud import paths
 from localcloud.machine import volumes
 from localcloud.machine.network import host_end, namespace
-from localcloud.testing_machines import ANYWHERE, BOOT_SECONDS, PREFIX, Boot, Machine, host_reaches, settle
+from tests.machines import ANYWHERE, BOOT_SECONDS, PREFIX, Boot, Machine, host_reaches, settle
 
 OUTSIDE = "198.51.100"  # a network of nobody's (RFC 5737)
 

@@ -20,7 +20,7 @@ from hcloud.volumes.client import BoundVolume
 
 from localcloud import daemon, paths, teardown
 from localcloud.machine import firewall, network, podman, volumes
-from localcloud.testing_machines import ANYWHERE, PREFIX, Machine, host_reaches, settle, start_local_cloud
+from tests.machines import ANYWHERE, PREFIX, Machine, host_reaches, settle, start_local_cloud
 
 
 def kill_all() -> None:

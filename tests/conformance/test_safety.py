@@ -13,9 +13,10 @@ import pytest
 from hcloud.actions.domain import ActionFailedException
 from hcloud.volumes.client import BoundVolume
 
-from localcloud import paths, registry
-from localcloud.stand_ins import oci
-from localcloud.testing_machines import PREFIX, Machine, host_reaches, settle
+from localcloud import paths
+from localcloud.demo.stand_ins import oci
+from localcloud.machine import registry
+from tests.machines import PREFIX, Machine, host_reaches, settle
 
 METADATA = f"http://{paths.METADATA}/hetzner/v1"
 REGISTRY = str(paths.GATEWAY), paths.REGISTRY_PORT

@@ -18,9 +18,9 @@ from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as TooLate
 from testinfra.host import Host
 
-from localcloud.testing_machines import Boot, Machine
 from parrotpark.control.answers import Messages, Unanswered, answer
 from parrotpark.control.verify import ANSWER_SECONDS, Endpoints, load
+from tests.machines import Boot, Machine
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from testinfra.host import Host
 
-from localcloud.forward import Relays
+from localcloud.machine.relays import Relays
 from parrotpark.control.verify import Endpoints
 
 PLAYBOOK = Path(__file__).parents[2] / "playbooks" / "password.yml"

@@ -7,7 +7,7 @@ import openai
 import pytest
 from playwright.sync_api import Page, expect
 
-from localcloud.testing_documents import KINDS, pdf
+from tests.documents import KINDS, pdf
 
 FACT = "Der Papagei im Rathaus von Quellenfeld heißt Amalia Papageno und wird dienstags gefüttert."
 GERMAN = "Der Gemeinderat der Stadt Quellenfeld beschließt die Änderung der Straßenreinigungsgebührensatzung. "

@@ -10,7 +10,7 @@ import pytest
 from testinfra.backend.ansible import AnsibleBackend
 from testinfra.host import Host
 
-from localcloud.testing_machines import Machine, client, host_reaches
+from tests.machines import Machine, client, host_reaches
 
 ENTRY_PORTS = {22, 80, 443}
 LEASE_PORT = 8000

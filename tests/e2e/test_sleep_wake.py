@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, WebSocket
 from testinfra.host import Host
 
-from localcloud.testing_machines import client as client_of
 from parrotpark.control.verify import Endpoints
+from tests.machines import client as client_of
 
 
 def run(*command: str) -> str:

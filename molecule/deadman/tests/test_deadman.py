@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from testinfra.host import Host
 
-from localcloud.testing_machines import client
+from tests.machines import client
 
 SERVICE, TIMER = "parrotpark-deadman.service", "parrotpark-deadman.timer"
 PROGRAM = "/usr/local/sbin/parrotpark-deadman"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from localcloud.testing_documents import KINDS, pdf
+from tests.documents import KINDS, pdf
 
 type Ask = Callable[..., Any]
 type Upload = Callable[[str, bytes], Any]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..model import Action
-from . import views
-from .call import Call, Handler, Reply
-from .errors import invalid, not_found
+from localcloud.api import views
+from localcloud.api.call import Call, Handler, Reply
+from localcloud.api.errors import invalid, not_found
+from localcloud.core.model import Action
 
 
 def list_by_id(call: Call) -> Reply:

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from starlette.datastructures import QueryParams
 
-from ..actions import Actions, LockedError
-from ..backend import Backend
-from ..labels import problems, selector
-from ..model import Action, Labels, Resource
-from ..store import State, Store
-from .errors import ApiError, invalid, not_found, not_unique
+from localcloud.api.errors import ApiError, invalid, not_found, not_unique
+from localcloud.core.actions import Actions, LockedError
+from localcloud.core.backend import Backend
+from localcloud.core.labels import problems, selector
+from localcloud.core.model import Action, Labels, Resource
+from localcloud.core.store import State, Store
 
 type Json = dict[str, Any]
 type Reply = tuple[int, Json | None]  # HTTP status and body
@@ -67,7 +67,7 @@ class Call:
     def all_own[R: Resource](self, table: Mapping[int, R]) -> list[R]:
         return [resource for resource in table.values() if resource.project == self.project]
 
-    def unique(self, table: Mapping[int, Resource], name: str, *, but: int | None = None) -> None:
+    def refuse_taken_name(self, table: Mapping[int, Resource], name: str, *, but: int | None = None) -> None:
         """Raise `uniqueness_error` where another resource of the project has the name."""
         if any(each.name == name and each.id != but for each in self.all_own(table)):
             raise not_unique("name", f"name is already used: {name}")

@@ -10,14 +10,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..actions import done, now
-from ..backend import BackendError
-from ..labels import selector
-from ..model import Direction, Firewall, FirewallRule, Protocol, Reference
-from ..store import State
-from . import views
-from .call import Call, Json, Reply
-from .errors import invalid, refused
+from localcloud.api import views
+from localcloud.api.call import Call, Json, Reply
+from localcloud.api.errors import invalid, refused
+from localcloud.core.actions import now, record_done
+from localcloud.core.backend import BackendError
+from localcloud.core.labels import selector
+from localcloud.core.model import Direction, Firewall, FirewallRule, Protocol, Reference
+from localcloud.core.store import State
 
 # ASCII without leading zeros: nftables takes 010 for eight, and would refuse the filter of all machines for a "٢٢".
 _PORTS = re.compile(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?")
@@ -45,7 +45,7 @@ def create(call: Call) -> Reply:
     if len(set(servers)) < len(servers):
         raise refused("server_already_added", "a server was applied more than once")
     with call.store.change() as state:
-        call.unique(state.firewalls, name)
+        call.refuse_taken_name(state.firewalls, name)
         firewall = Firewall(
             state.new_id(), call.project, name, now(), call.labels(), _rules(call), tuple(servers), tuple(selectors)
         )
@@ -59,7 +59,7 @@ def update(call: Call) -> Reply:
     with call.store.change() as state:
         firewall = call.own(state.firewalls)
         name = call.text("name", firewall.name, at_most=128)
-        call.unique(state.firewalls, name, but=firewall.id)
+        call.refuse_taken_name(state.firewalls, name, but=firewall.id)
         state.firewalls[firewall.id] = replace(firewall, name=name, labels=call.labels(firewall.labels))
     return get(call)
 
@@ -100,7 +100,10 @@ def remove_from_resources(call: Call) -> Reply:
     with call.store.change() as state:
         firewall = call.own(state.firewalls)
         if missing := {*servers, *selectors} - {*firewall.servers, *firewall.selectors}:
-            if any(missing & {each.id for each in state.selected(call.project, text)} for text in firewall.selectors):
+            if any(
+                missing & {each.id for each in state.servers_matching(call.project, text)}
+                for text in firewall.selectors
+            ):
                 raise refused("firewall_managed_by_label_selector", "firewall is applied by a label selector")
             raise refused("firewall_resource_not_found", "firewall is not applied to the resource", 404)
         state.firewalls[firewall.id] = replace(
@@ -122,12 +125,12 @@ def refuse_too_many(state: State, project: str) -> None:
 def _enforce(call: Call, firewall: int, *commands: str) -> list[Json]:
     error = None
     try:
-        call.actions.work.filter()
+        call.actions.commands.enforce_firewalls()
     except BackendError as failure:
         error = ("action_failed", str(failure))
     with call.store.change() as state:
         ref = Reference("firewall", firewall)
-        return [views.action(done(state, call.project, command, ref, error=error)) for command in commands]
+        return [views.action(record_done(state, call.project, command, ref, error=error)) for command in commands]
 
 
 def _targets(call: Call, field: str, *, status_of_missing: int = 404) -> tuple[list[int], list[str]]:

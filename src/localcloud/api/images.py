@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .. import catalogue
-from ..actions import begin, done
-from ..catalogue import SystemImage
-from ..model import Image, Reference, snapshot_name
-from . import views
-from .call import Call, Json, Reply
-from .errors import protected
+from localcloud.api import views
+from localcloud.api.call import Call, Json, Reply
+from localcloud.api.errors import protected
+from localcloud.core import catalogue
+from localcloud.core.actions import begin, record_done
+from localcloud.core.catalogue import SystemImage
+from localcloud.core.model import Image, Reference, snapshot_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +75,5 @@ def change_protection(call: Call) -> Reply:
     with call.store.change() as state:
         image = call.own(state.images)
         state.images[image.id] = replace(image, protected=call.flag("delete", image.protected))
-        action = done(state, call.project, "change_protection", Reference("image", image.id))
+        action = record_done(state, call.project, "change_protection", Reference("image", image.id))
     return 201, {"action": views.action(action)}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from decimal import Decimal
 
-from .. import catalogue
-from ..catalogue import Location, ServerType
-from .call import Json
+from localcloud.api.call import Json
+from localcloud.core import catalogue
+from localcloud.core.catalogue import Location, ServerType
 
 
 def location(record: Location) -> Json:

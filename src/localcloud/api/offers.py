@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .. import catalogue
-from . import offer_views as views
-from .call import Call, Handler, Reply
-from .errors import ApiError, not_found
+from localcloud.api import offer_views as views
+from localcloud.api.call import Call, Handler, Reply
+from localcloud.api.errors import ApiError, not_found
+from localcloud.core import catalogue
 
 
 def locations(call: Call) -> Reply:

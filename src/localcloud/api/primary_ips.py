@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .. import catalogue
-from ..actions import begin, done, now
-from ..model import PrimaryIp, Reference, Server
-from ..store import State
-from . import views
-from .call import Call, Reply, chosen
-from .errors import invalid, protected, refused
+from localcloud.api import views
+from localcloud.api.call import Call, Reply, chosen
+from localcloud.api.errors import invalid, protected, refused
+from localcloud.core import catalogue
+from localcloud.core.actions import begin, now, record_done
+from localcloud.core.model import PrimaryIp, Reference, Server
+from localcloud.core.store import State
 
 
 def list_all(call: Call) -> Reply:
@@ -30,11 +30,11 @@ def create(call: Call) -> Reply:
     place = chosen(catalogue.LOCATIONS, call.body.get("location"), "location")
     with call.store.change() as state:
         name = call.text("name", at_most=128)
-        call.unique(state.primary_ips, name)
+        call.refuse_taken_name(state.primary_ips, name)
         address = new_primary_ip(state, call.project, place.name)
         address = replace(address, name=name, labels=call.labels(), auto_delete=call.flag("auto_delete", False))
         state.primary_ips[address.id] = address
-        action = done(state, call.project, "create_primary_ip", Reference("primary_ip", address.id))
+        action = record_done(state, call.project, "create_primary_ip", Reference("primary_ip", address.id))
     return 201, {"primary_ip": views.primary_ip(call.state, address), "action": views.action(action)}
 
 
@@ -53,7 +53,7 @@ def update(call: Call) -> Reply:
     with call.store.change() as state:
         address = call.own(state.primary_ips)
         name = call.text("name", address.name, at_most=128)
-        call.unique(state.primary_ips, name, but=address.id)
+        call.refuse_taken_name(state.primary_ips, name, but=address.id)
         state.primary_ips[address.id] = replace(
             address,
             name=name,
@@ -102,7 +102,7 @@ def unassign(call: Call) -> Reply:
         server = _stopped(call, owner)
         state.servers[server.id] = replace(server, primary_ip=None)
         ref = Reference("primary_ip", address.id)
-        action = done(state, call.project, "unassign_primary_ip", ref, Reference("server", server.id))
+        action = record_done(state, call.project, "unassign_primary_ip", ref, Reference("server", server.id))
     return 201, {"action": views.action(action)}
 
 
@@ -110,7 +110,7 @@ def change_protection(call: Call) -> Reply:
     with call.store.change() as state:
         address = call.own(state.primary_ips)
         state.primary_ips[address.id] = replace(address, protected=call.flag("delete", address.protected))
-        action = done(state, call.project, "change_protection", Reference("primary_ip", address.id))
+        action = record_done(state, call.project, "change_protection", Reference("primary_ip", address.id))
     return 201, {"action": views.action(action)}
 
 

@@ -6,17 +6,17 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from .. import catalogue, scarcity
-from ..actions import Step, begin, done, now
-from ..catalogue import Location, ServerType
-from ..model import Image, Power, PrimaryIp, Reference, Server
-from ..store import State
-from . import views
-from .call import Call, Handler, Json, Reply, chosen
-from .errors import invalid, protected, refused
-from .firewalls import refuse_too_many
-from .images import bootable
-from .primary_ips import new_primary_ip
+from localcloud.api import views
+from localcloud.api.call import Call, Handler, Json, Reply, chosen
+from localcloud.api.errors import invalid, protected, refused
+from localcloud.api.firewalls import refuse_too_many
+from localcloud.api.images import bootable
+from localcloud.api.primary_ips import new_primary_ip
+from localcloud.core import catalogue, scarcity
+from localcloud.core.actions import Step, begin, now, record_done
+from localcloud.core.catalogue import Location, ServerType
+from localcloud.core.model import Image, Power, PrimaryIp, Reference, Server
+from localcloud.core.store import State
 
 _HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*"
@@ -26,7 +26,7 @@ _MOST_USER_DATA = 2**15  # bytes, however few characters they are
 
 def _view(call: Call) -> Callable[[Server], Json]:
     running = call.backend.running()
-    state, enforced = call.state, call.actions.work.filtered
+    state, enforced = call.state, call.actions.commands.enforced
     return lambda server: views.server(state, server, running, enforced)
 
 
@@ -42,11 +42,11 @@ def update(call: Call) -> Reply:
     with call.store.change() as state:
         server = call.own(state.servers)
         name = call.text("name", server.name, pattern=_HOSTNAME, at_most=_HOSTNAME_LENGTH)
-        call.unique(state.servers, name, but=server.id)
+        call.refuse_taken_name(state.servers, name, but=server.id)
         labels = call.labels(server.labels)
         state.servers[server.id] = replace(server, name=name, labels=labels)
     if labels != server.labels:
-        call.actions.work.filter()  # a label selector matches it now, or no longer
+        call.actions.commands.enforce_firewalls()  # a label selector matches it now, or no longer
     return get(call)
 
 
@@ -58,7 +58,7 @@ def create(call: Call) -> Reply:
     image = chosen(bootable(call), call.body.get("image"), "image")
     starts = call.flag("start_after_create", True)
     with call.store.change() as state:
-        call.unique(state.servers, name)
+        call.refuse_taken_name(state.servers, name)
         keys = [chosen(call.all_own(state.ssh_keys), key, "ssh_key") for key in call.sequence("ssh_keys")]
         volumes = [call.own(state.volumes, id_, "volume") for id_ in call.sequence("volumes")]
         if taken := [volume.id for volume in volumes if volume.server is not None]:
@@ -93,7 +93,7 @@ def create(call: Call) -> Reply:
         steps += [("attach_volume", [ref, Reference("volume", volume.id)]) for volume in volumes]
         steps += [("start_server", [ref])] if starts else []
         actions = begin(state, call.project, *steps)
-        reply = views.server(state, server, frozenset(), call.actions.work.filtered)
+        reply = views.server(state, server, frozenset(), call.actions.commands.enforced)
     call.actions.submit(actions)
     return 201, {
         "server": reply,
@@ -227,5 +227,5 @@ def change_protection(call: Call) -> Reply:
         if wanted != call.flag("rebuild", server.protected):
             raise invalid("rebuild", "delete and rebuild protection have to be the same")
         state.servers[server.id] = replace(server, protected=wanted)
-        action = done(state, call.project, "change_protection", Reference("server", server.id))
+        action = record_done(state, call.project, "change_protection", Reference("server", server.id))
     return 201, {"action": views.action(action)}

@@ -6,11 +6,11 @@ import base64
 import hashlib
 from dataclasses import replace
 
-from ..actions import now
-from ..model import SshKey
-from . import views
-from .call import Call, Reply
-from .errors import invalid, not_unique
+from localcloud.api import views
+from localcloud.api.call import Call, Reply
+from localcloud.api.errors import invalid, not_unique
+from localcloud.core.actions import now
+from localcloud.core.model import SshKey
 
 
 def list_all(call: Call) -> Reply:
@@ -26,7 +26,7 @@ def create(call: Call) -> Reply:
     public_key = call.text("public_key").strip()
     fingerprint = _fingerprint(public_key)
     with call.store.change() as state:
-        call.unique(state.ssh_keys, name)
+        call.refuse_taken_name(state.ssh_keys, name)
         if any(key.fingerprint == fingerprint for key in call.all_own(state.ssh_keys)):
             raise not_unique("public_key", "SSH key with the same fingerprint already exists")
         key = SshKey(state.new_id(), call.project, name, now(), call.labels(), public_key, fingerprint)
@@ -38,7 +38,7 @@ def update(call: Call) -> Reply:
     with call.store.change() as state:
         key = call.own(state.ssh_keys)
         name = call.text("name", key.name, at_most=128)
-        call.unique(state.ssh_keys, name, but=key.id)
+        call.refuse_taken_name(state.ssh_keys, name, but=key.id)
         state.ssh_keys[key.id] = replace(key, name=name, labels=call.labels(key.labels))
     return get(call)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from .. import catalogue
-from ..catalogue import SystemImage
-from ..model import SNAPSHOT, Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
-from ..store import State
-from ..work import PacketFilter, packet_filter
-from .call import Json
-from .offer_views import location, server_type
+from localcloud.api.call import Json
+from localcloud.api.offer_views import location, server_type
+from localcloud.core import catalogue
+from localcloud.core.catalogue import SystemImage
+from localcloud.core.commands import PacketFilter, packet_filter
+from localcloud.core.model import SNAPSHOT, Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
+from localcloud.core.store import State
 
 GB = 10**9
 _EPOCH = "2025-08-13T00:00:00+00:00"  # what never changes was always there
@@ -159,7 +159,7 @@ def firewall(state: State, record: Firewall) -> Json:
             "type": "label_selector",
             "label_selector": {"selector": text},
             "applied_to_resources": [
-                {"type": "server", "server": {"id": each.id}} for each in state.selected(record.project, text)
+                {"type": "server", "server": {"id": each.id}} for each in state.servers_matching(record.project, text)
             ],
         }
         for text in record.selectors

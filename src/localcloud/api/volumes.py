@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .. import catalogue
-from ..actions import Step, begin, done, now
-from ..model import Action, Reference, Volume
-from . import views
-from .call import Call, Reply, chosen
-from .errors import invalid, protected, refused
+from localcloud.api import views
+from localcloud.api.call import Call, Reply, chosen
+from localcloud.api.errors import invalid, protected, refused
+from localcloud.core import catalogue
+from localcloud.core.actions import Step, begin, now, record_done
+from localcloud.core.model import Action, Reference, Volume
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _LEAST_GB, _MOST_GB = 10, 10240
@@ -34,7 +34,7 @@ def create(call: Call) -> Reply:
     if bool(call.body.get("server")) == bool(call.body.get("location")):
         raise invalid("location", "give either a location or a server")
     with call.store.change() as state:
-        call.unique(state.volumes, name)
+        call.refuse_taken_name(state.volumes, name)
         server = call.own(state.servers, call.body["server"], "server") if call.body.get("server") else None
         wanted = server.location if server else call.body["location"]
         place = chosen(catalogue.LOCATIONS, wanted, "location").name
@@ -53,7 +53,7 @@ def update(call: Call) -> Reply:
     with call.store.change() as state:
         volume = call.own(state.volumes)
         name = call.text("name", volume.name, pattern=_NAME, at_most=64)
-        call.unique(state.volumes, name, but=volume.id)
+        call.refuse_taken_name(state.volumes, name, but=volume.id)
         state.volumes[volume.id] = replace(volume, name=name, labels=call.labels(volume.labels))
     return get(call)
 
@@ -107,7 +107,7 @@ def change_protection(call: Call) -> Reply:
     with call.store.change() as state:
         volume = call.own(state.volumes)
         state.volumes[volume.id] = replace(volume, protected=call.flag("delete", volume.protected))
-        action = done(state, call.project, "change_protection", Reference("volume", volume.id))
+        action = record_done(state, call.project, "change_protection", Reference("volume", volume.id))
     return 201, {"action": views.action(action)}
 
 

@@ -1,1 +1,1 @@
-"""What acts upon the user's machine: containers, networks, disks and packet filter behind the API's servers."""
+"""What acts as root upon the user's machine, in the daemon and the command line: containers, networks, disks."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, ip_network
 
-from localcloud.backend import Rule
+from localcloud.core.backend import Rule
 from localcloud.machine.process import run, succeeds
 from localcloud.paths import METADATA, NETWORK, SERVICES
 

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from localcloud.backend import BackendError
+from localcloud.core.backend import BackendError
 from localcloud.machine import roots
 from localcloud.machine.process import run
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from localcloud.backend import BackendError, Machine, Rule
+from localcloud.core.backend import BackendError, Machine, Rule
 from localcloud.machine import firewall, images, network, podman, roots, seed, volumes
 from localcloud.paths import MACHINES
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.backend import BackendError
+from localcloud.core.backend import BackendError
 from localcloud.machine.process import run
 from localcloud.paths import PODMAN, RUNTIME, STATE
 

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from localcloud.backend import BackendError
+from localcloud.core.backend import BackendError
 
 
 def run(*argv: str | Path, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:

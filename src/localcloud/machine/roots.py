@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from localcloud.backend import BackendError
+from localcloud.core.backend import BackendError
 from localcloud.machine.process import run
 from localcloud.paths import IMAGES, LAYERS, MACHINES, STATE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from localcloud.backend import Machine
+from localcloud.core.backend import Machine
 
 
 def render(machine: Machine) -> dict[str, str]:

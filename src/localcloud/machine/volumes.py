@@ -15,7 +15,7 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from localcloud.backend import BackendError
+from localcloud.core.backend import BackendError
 from localcloud.machine.process import run
 from localcloud.paths import VOLUMES
 

@@ -20,8 +20,8 @@ from hcloud.servers import BoundServer
 from testinfra.host import Host
 
 from localcloud import paths
-from localcloud.testing_machines import client as client_of
-from localcloud.testing_machines import settle
+from tests.machines import client as client_of
+from tests.machines import settle
 
 GENERATED = re.compile(r"^vllm:generation_tokens_total\{.*\} (\S+)$", re.MULTILINE)
 RUNNING = re.compile(r"^vllm:num_requests_running\{.*\} (\S+)$", re.MULTILINE)

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from localcloud import paths
-from localcloud.model import snapshot_name
-from localcloud.testing_machines import client
+from localcloud.core.model import snapshot_name
+from tests.machines import client
 
 SECRETS = paths.INVENTORY_STATE / "secrets.yml"
 

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from testinfra.host import Host
 
-from localcloud.testing_machines import client
+from tests.machines import client
 
 WRITERS = {"ansible.builtin.copy", "ansible.builtin.template", "ansible.builtin.apt"}
 RESOLVERS = "/etc/resolv.conf"

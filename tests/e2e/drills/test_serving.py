@@ -14,7 +14,7 @@ import testinfra
 from hcloud import Client
 from testinfra.host import Host
 
-from localcloud.testing_machines import client as client_of
+from tests.machines import client as client_of
 
 QUESTION = "What is the capital of France?"
 TOO_LATE = 10  # seconds; nobody waits longer for an answer of one line

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.testing import LocalCloud, MemoryBackend
+from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from localcloud.backend import Rule
-from localcloud.testing import LocalCloud
+from localcloud.core.backend import Rule
+from tests.cloud_in_memory import LocalCloud
 
 SSH = {"direction": "in", "protocol": "tcp", "port": "22", "source_ips": ["0.0.0.0/0", "::/0"]}
 PING = {"direction": "in", "protocol": "icmp", "source_ips": ["10.0.0.0/8"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localcloud.testing import PUBLIC_KEY, TOKENS, LocalCloud, MemoryBackend
+from tests.cloud_in_memory import PUBLIC_KEY, TOKENS, LocalCloud, MemoryBackend
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localcloud.api import _ROUTES
+from localcloud.api.app import _ROUTES
 from localcloud.api.rate_limit import RateLimits
+from localcloud.core.store import from_json, to_json
 from localcloud.machine import firewall
-from localcloud.store import from_json, to_json
-from localcloud.testing import PUBLIC_KEY, TOKENS, LocalCloud, MemoryBackend
+from tests.cloud_in_memory import PUBLIC_KEY, TOKENS, LocalCloud, MemoryBackend
 
 LISTS = ("servers", "ssh_keys", "firewalls", "volumes", "primary_ips", "images", "servers/actions")
 RULE = {"direction": "in", "protocol": "tcp", "port": "22", "source_ips": ["0.0.0.0/0"]}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.testing import LocalCloud
+from tests.cloud_in_memory import LocalCloud
 
 ADDRESS = {"name": "entry", "type": "ipv4", "location": "fsn1", "assignee_type": "server", "auto_delete": False}
 SERVER = {"name": "s", "server_type": "cx23", "image": "debian-13", "location": "fsn1"}
@@ -48,7 +48,7 @@ def test_addresses_are_given_from_the_lowest_and_never_twice(cloud: LocalCloud, 
 
 
 def test_addresses_run_out(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("localcloud.store.NETWORK", IPv4Network("10.77.0.0/28"))
+    monkeypatch.setattr("localcloud.core.store.NETWORK", IPv4Network("10.77.0.0/28"))
     for number in range(10, 15):
         assert cloud.do("/primary_ips", {**ADDRESS, "name": str(number)})["primary_ip"]["ip"] == f"10.77.0.{number}"
     assert cloud.refusal("POST", "/primary_ips", ADDRESS) == (403, "resource_limit_exceeded")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.testing import PUBLIC_KEY, LocalCloud
+from tests.cloud_in_memory import PUBLIC_KEY, LocalCloud
 
 SERVER = {"name": "entry", "server_type": "cx33", "image": "debian-13", "location": "fsn1"}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.testing import LocalCloud
+from tests.cloud_in_memory import LocalCloud
 
 VOLUME = {"name": "data", "size": 10, "location": "fsn1", "format": "ext4"}
 SERVER = {"name": "s", "server_type": "cx23", "image": "debian-13", "location": "fsn1"}

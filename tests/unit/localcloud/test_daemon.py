@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from localcloud import __main__ as command_line
-from localcloud import daemon, registry, teardown
-from localcloud.backend import BackendError
+from localcloud import daemon, teardown
+from localcloud.core.backend import BackendError
+from localcloud.machine import registry
 
 COMMAND_LOCK = command_line.COMMAND_LOCK
 

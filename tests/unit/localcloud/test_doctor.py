@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import doctor, paths
+from localcloud import paths
+from localcloud.demo import doctor
 
 SOURCE = Path(doctor.__file__)
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from localcloud.backend import Rule
+from localcloud.core.backend import Rule
 from localcloud.machine import firewall
 
 ANYWHERE = ("0.0.0.0/0", "::/0")

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from localcloud.actions import Actions
-from localcloud.backend import Backend
-from localcloud.testing import LocalCloud, MemoryBackend
-from localcloud.work import packet_filter
+from localcloud.core.actions import Actions
+from localcloud.core.backend import Backend
+from localcloud.core.commands import packet_filter
+from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
 LIVES = 50
 CALLS = 8  # of a life that is not cut off before

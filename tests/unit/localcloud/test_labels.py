@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.labels import problems, selector
+from localcloud.core.labels import problems, selector
 
 keys = st.sampled_from(["a", "b", "in", "notin", "parrotpark-role", "example.com/tier"])
 values = st.sampled_from(["", "x", "y", "in", "1.2_3-4"])

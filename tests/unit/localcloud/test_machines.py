@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from localcloud import paths
-from localcloud.backend import BackendError, Machine
+from localcloud.core.backend import BackendError, Machine
 from localcloud.machine import images, machines, network, podman, roots, seed, volumes
 
 MACHINE = Machine(

@@ -6,8 +6,9 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from localcloud import daemon, metadata
-from localcloud.testing import PUBLIC_KEY, LocalCloud
+from localcloud import daemon
+from localcloud.api import metadata
+from tests.cloud_in_memory import PUBLIC_KEY, LocalCloud
 
 ABOUT = metadata.Facts("web", 42, "10.77.0.10", "hel1", (PUBLIC_KEY,), "#cloud-config\n")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.stand_ins import models
+from localcloud.demo.stand_ins import models
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.stand_ins import smollm2
+from localcloud.demo.stand_ins import smollm2
 
 FIELDS = {
     "tokenizer.ggml.tokens": ["<|end|>", "<|start|>", "a", "b", "ab"],

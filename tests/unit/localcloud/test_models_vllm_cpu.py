@@ -8,7 +8,7 @@ import zipfile
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
-from localcloud.stand_ins import vllm_cpu
+from localcloud.demo.stand_ins import vllm_cpu
 
 LOCK = Path(__file__).parents[3] / "roles/vllm/files/requirements-cpu.txt"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.backend import BackendError
-from localcloud.stand_ins import oci
+from localcloud.core.backend import BackendError
+from localcloud.demo.stand_ins import oci
 
 
 class Registry(ThreadingHTTPServer):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.backend import BackendError
-from localcloud.stand_ins import oci, open_webui_image
+from localcloud.core.backend import BackendError
+from localcloud.demo.stand_ins import oci, open_webui_image
 
 DIGEST = "sha256:" + "0" * 64
 LOCK = "aiohttp==3.14.5 \\\n    --hash=sha256:00\nopen-webui==0.12.4 \\\n    --hash=sha256:11\n"

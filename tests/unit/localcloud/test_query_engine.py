@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.stand_ins import query_engine
+from localcloud.demo.stand_ins.query_engine import archive
 
 
 @pytest.fixture
@@ -24,20 +24,20 @@ def folder(tmp_path: Path) -> Path:
     return work
 
 
-def archive(folder: Path, name: str) -> Path:
+def packed(folder: Path, name: str) -> Path:
     file = folder.parent / name
-    query_engine.write_archive(file, folder, query_engine.contents(folder))
+    archive.write_archive(file, folder, archive.contents(folder))
     return file
 
 
 def test_the_archive_does_not_depend_on_time_or_owner(folder: Path) -> None:
-    first = archive(folder, "first")
+    first = packed(folder, "first")
     os.utime(folder / "package.json", (1, 1))
-    assert archive(folder, "second").read_bytes() == first.read_bytes()
+    assert packed(folder, "second").read_bytes() == first.read_bytes()
 
 
 def test_the_launcher_comes_last_and_may_be_run(folder: Path) -> None:
-    with tarfile.open(archive(folder, "archive")) as tar:
+    with tarfile.open(packed(folder, "archive")) as tar:
         last = tar.getmembers()[-1]
     assert (last.name, last.mode, last.uname) == ("query-engine", 0o755, "root")
 
@@ -45,8 +45,8 @@ def test_the_launcher_comes_last_and_may_be_run(folder: Path) -> None:
 def test_an_archive_of_these_sources_is_kept(tmp_path: Path) -> None:
     destination = tmp_path / "engine.tar.gz"
     destination.write_bytes(b"archive")
-    (tmp_path / "engine.tar.gz.fingerprint").write_text(query_engine.fingerprint())
-    assert query_engine.build(destination) is False
+    (tmp_path / "engine.tar.gz.fingerprint").write_text(archive.fingerprint())
+    assert archive.build(destination) is False
 
 
 def test_an_archive_of_other_sources_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,15 +58,15 @@ def test_an_archive_of_other_sources_is_made_anew(tmp_path: Path, monkeypatch: p
         for name in ("dist", "node_modules"):
             (folder / name).mkdir(exist_ok=True)
 
-    monkeypatch.setattr(query_engine, "_npm", npm)
-    assert query_engine.build(destination) is True
-    assert query_engine.build(destination) is False
+    monkeypatch.setattr(archive, "_npm", npm)
+    assert archive.build(destination) is True
+    assert archive.build(destination) is False
 
 
 def test_a_missing_npm_is_one_line_that_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(query_engine.BuildError, match="install the packages nodejs and npm"):
-        query_engine.build(tmp_path / "engine.tar.gz")
+    with pytest.raises(archive.BuildError, match="install the packages nodejs and npm"):
+        archive.build(tmp_path / "engine.tar.gz")
 
 
 def test_a_failing_npm_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,12 +74,12 @@ def test_a_failing_npm_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise subprocess.CalledProcessError(1, "npm", output="", stderr="E404 no such package")
 
     monkeypatch.setattr(subprocess, "run", fail)
-    with pytest.raises(query_engine.BuildError, match="E404 no such package"):
-        query_engine.build(tmp_path / "engine.tar.gz")
+    with pytest.raises(archive.BuildError, match="E404 no such package"):
+        archive.build(tmp_path / "engine.tar.gz")
 
 
 def test_the_lock_pins_every_package_by_hash_and_names_no_registry() -> None:
-    packages = json.loads((query_engine.SOURCE / "package-lock.json").read_text())["packages"]
+    packages = json.loads((archive.SOURCE / "package-lock.json").read_text())["packages"]
     locked = [package for name, package in packages.items() if name]
     assert locked
     assert all("integrity" in package and "resolved" not in package for package in locked)

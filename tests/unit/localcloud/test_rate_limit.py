@@ -9,7 +9,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from localcloud.api.rate_limit import HOURLY_OF, RateLimits
-from localcloud.testing import TOKENS, LocalCloud, MemoryBackend
+from tests.cloud_in_memory import TOKENS, LocalCloud, MemoryBackend
 
 HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 

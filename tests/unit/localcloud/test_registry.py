@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from localcloud import registry
-from localcloud.backend import BackendError
-from localcloud.machine import podman, roots
+from localcloud.core.backend import BackendError
+from localcloud.machine import podman, registry, roots
 
 
 def test_machines_only_pull() -> None:
@@ -24,16 +23,16 @@ def test_pushing_takes_a_socket() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runs", "config", "serves"),
+    ("alive", "config", "runs"),
     [(True, registry.PULL_ONLY, True), (True, "version: 0.1\n", False), (False, registry.PULL_ONLY, False)],
 )
 def test_a_registry_of_another_configuration_is_started_anew(
-    runs: bool, config: str, serves: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alive: bool, config: str, runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config.yml").write_text(config)
     monkeypatch.setattr(roots, "directory", lambda _: tmp_path)
-    monkeypatch.setattr(podman, "alive", lambda _: runs)
-    assert registry.serves() is serves
+    monkeypatch.setattr(podman, "alive", lambda _: alive)
+    assert registry.runs() is runs
 
 
 def test_a_start_waits_for_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:

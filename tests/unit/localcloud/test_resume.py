@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from localcloud.backend import Backend
-from localcloud.testing import LocalCloud, MemoryBackend
-from localcloud.work import packet_filter
+from localcloud.core.backend import Backend
+from localcloud.core.commands import packet_filter
+from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
 SERVER = {"name": "s", "server_type": "cx23", "image": "debian-13", "location": "fsn1"}
 

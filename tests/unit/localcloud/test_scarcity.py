@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from localcloud import __main__ as command_line
-from localcloud import scarcity
-from localcloud.testing import LocalCloud
+from localcloud.core import scarcity
+from tests.cloud_in_memory import LocalCloud
 
 SERVER = {"name": "gpu-1", "server_type": "gpu-l4", "image": "debian-13", "location": "fsn1"}
 SOLD_OUT = ["scarce", "--type", "gpu-l4", "--location", "fsn1"]

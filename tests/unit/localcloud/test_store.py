@@ -11,18 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localcloud.model import (
-    Action,
-    Firewall,
-    FirewallRule,
-    Image,
-    PrimaryIp,
-    Reference,
-    Server,
-    SshKey,
-    Volume,
-)
-from localcloud.store import State, Store, from_json, to_json
+from localcloud.core.model import Action, Firewall, FirewallRule, Image, PrimaryIp, Reference, Server, SshKey, Volume
+from localcloud.core.store import State, Store, from_json, to_json
 
 RULE = FirewallRule("in", "tcp", "22", ("0.0.0.0/0",), (), None)
 STATE = State(

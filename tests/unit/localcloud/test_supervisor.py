@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from localcloud import registry
+from localcloud.machine import registry
 from localcloud.supervisor import Supervisor
-from localcloud.testing import LocalCloud, MemoryBackend
+from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
 
 class SelfWilledBackend(MemoryBackend):
@@ -27,7 +27,7 @@ class SelfWilledBackend(MemoryBackend):
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalCloud, SelfWilledBackend, Any]]:
     """A cloud with one running server, and its supervisor's look."""
-    monkeypatch.setattr(registry, "serves", lambda: True)
+    monkeypatch.setattr(registry, "runs", lambda: True)
     backend = SelfWilledBackend()
     cloud = LocalCloud(tmp_path, backend)
     with cloud.client:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud.up import DEFAULT_MODEL, remember
+from localcloud.demo.up import DEFAULT_MODEL, remember
 from parrotpark.control.models import ModelError
 
 

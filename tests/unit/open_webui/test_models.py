@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from tests.programs import load
 
 TALKER = {"name": "smollm2", "tools": False, "pictures": False}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
+
 from tests.programs import load
 
 ONE, TWO = "0b5f0c1e-1111-4a4a-8b8b-000000000001", "0b5f0c1e-1111-4a4a-8b8b-000000000002"

@@ -14,10 +14,10 @@ import requests
 from hypothesis import settings
 from urllib3.exceptions import ProtocolError
 
-from localcloud.testing import TOKENS, Served, serving
 from parrotpark.cloud import OFF, RUNNING, Cloud, Credential, Image, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest
 from parrotpark.cloud.hetzner import HetznerCloud
+from tests.cloud_in_memory import TOKENS, Served, serving
 
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None)

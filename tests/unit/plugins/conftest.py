@@ -26,7 +26,7 @@ from ansible.plugins.loader import (
 )
 from ansible.template import Templar
 
-from localcloud.testing import TOKENS, Served, serving
+from tests.cloud_in_memory import TOKENS, Served, serving
 
 ROOT = Path(__file__).parents[3]
 

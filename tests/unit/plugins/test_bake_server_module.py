@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from localcloud.testing import PUBLIC_KEY, Served
 from parrotpark.shared.lease import MAKER, UNTIL
+from tests.cloud_in_memory import PUBLIC_KEY, Served
 
 type Run = Callable[..., dict[str, Any]]
 

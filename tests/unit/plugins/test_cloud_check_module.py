@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.testing import Served
+from tests.cloud_in_memory import Served
 
 type Run = Callable[..., dict[str, Any]]
 

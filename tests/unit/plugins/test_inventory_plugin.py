@@ -14,9 +14,9 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultSecret
 from ansible.plugins.loader import inventory_loader
 
-from localcloud.testing import Served
 from parrotpark.cloud import Cloud, Credential, Offer, ServerSpec, connect
 from parrotpark.shared.lease import Lease, State
+from tests.cloud_in_memory import Served
 
 type Load = Callable[..., InventoryData]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from localcloud.testing import TOKENS, Served, serving
 from parrotpark.cloud import Cloud, Credential, connect
+from tests.cloud_in_memory import TOKENS, Served, serving
 
 ROOT = Path(__file__).parents[3]
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from localcloud.testing import Served
 from parrotpark.cloud import Cloud, Credential, Offer, Server, ServerSpec, connect
 from parrotpark.cloud.errors import (
     AuthFailed,
@@ -28,6 +27,7 @@ from parrotpark.cloud.errors import (
     Unreachable,
 )
 from parrotpark.cloud.hetzner import HetznerCloud
+from tests.cloud_in_memory import Served
 
 if TYPE_CHECKING:
     from tests.unit.parrotpark.conftest import Network

@@ -9,10 +9,10 @@ import pytest
 from hcloud import Client
 from hcloud.locations import Location
 
-from localcloud.testing import Served
 from parrotpark.cloud import Credential, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, NotFound, Transient
 from parrotpark.cloud.hetzner import HetznerCloud
+from tests.cloud_in_memory import Served
 
 if TYPE_CHECKING:
     from tests.unit.parrotpark.conftest import Network

@@ -7,12 +7,12 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from localcloud.testing import Served
 from parrotpark.cloud import Credential, Offer, Server, ServerSpec, connect
 from parrotpark.cloud.credentials import read_credential
 from parrotpark.cloud.errors import AuthFailed, CloudError, InvalidRequest
 from parrotpark.control.inventory import Project, Settings, hosts, list_servers
 from parrotpark.shared.lease import Lease, State
+from tests.cloud_in_memory import Served
 
 LEASE = Lease("gpu", "gpu-1", State.SERVING, "me", "abc", 1_800_000_000)
 SERVER = Server("7", "gpu-1", "running", "hetzner", "fsn1", "gpu-l4", "debian-13", "192.0.2.7", None, LEASE.labels(), 1)

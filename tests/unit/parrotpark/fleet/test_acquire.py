@@ -21,9 +21,8 @@ from parrotpark.cloud.errors import (
 from parrotpark.fleet import boot
 
 if TYPE_CHECKING:
-    from tests.unit.parrotpark.fleet.conftest import Controller, Fault, Project
-
     from parrotpark.fleet.config import Fleet
+    from tests.unit.parrotpark.fleet.conftest import Controller, Fault, Project
 
 HERE, THERE = Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4")
 

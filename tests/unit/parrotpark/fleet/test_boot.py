@@ -13,9 +13,8 @@ from parrotpark.fleet.config import ConfigError
 from parrotpark.gpu_host.join import load
 
 if TYPE_CHECKING:
-    from tests.unit.parrotpark.fleet.conftest import Project
-
     from parrotpark.fleet.config import Fleet
+    from tests.unit.parrotpark.fleet.conftest import Project
 
 NOW = 1_800_000_000
 

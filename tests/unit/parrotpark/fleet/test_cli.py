@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from localcloud.testing import TOKENS, serving
 from parrotpark.cloud import Cloud, Credential, Offer, ServerSpec, connect
 from parrotpark.fleet import cli
 from parrotpark.shared.lease import FINGERPRINT, ROLE
+from tests.cloud_in_memory import TOKENS, serving
 
 WANTED = "a" * 32
 TOKEN = next(token for token, project in TOKENS.items() if project == "gpu")

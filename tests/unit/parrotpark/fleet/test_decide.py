@@ -20,9 +20,8 @@ from parrotpark.shared.lease import ROLE, STATE, UNTIL, Lease, State
 from parrotpark.shared.wish import Wish
 
 if TYPE_CHECKING:
-    from tests.unit.parrotpark.fleet.conftest import Project, World
-
     from parrotpark.fleet.config import Fleet
+    from tests.unit.parrotpark.fleet.conftest import Project, World
 
 NOW = 1_800_000_000
 OLD = "b" * 32

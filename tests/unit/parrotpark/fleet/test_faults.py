@@ -20,9 +20,8 @@ from parrotpark.shared.lease import SLOT, State
 from parrotpark.shared.wish import ASLEEP, Wish
 
 if TYPE_CHECKING:
-    from tests.unit.parrotpark.fleet.conftest import Controller, Fault, Project, World
-
     from parrotpark.fleet.keep import Keeper
+    from tests.unit.parrotpark.fleet.conftest import Controller, Fault, Project, World
 
 TERM = 900
 FAULTS: list[Fault] = ["refused", "lost", "wrong", "killed before", "killed after", "killed between"]

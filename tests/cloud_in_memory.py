@@ -1,4 +1,4 @@
-"""For tests of the API and of its clients: a backend in memory, and the API over it with and without a network."""
+"""The local cloud without machines: a backend in memory, and the API over it with and without a network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 import uvicorn
 from starlette.testclient import TestClient
 
-from .api import create_app
-from .api.rate_limit import RateLimits
-from .backend import BackendError, Machine, Rule
-from .listener import listen
-from .store import Store
+from localcloud.api.app import create_app
+from localcloud.api.rate_limit import RateLimits
+from localcloud.core.backend import BackendError, Machine, Rule
+from localcloud.core.store import Store
+from localcloud.machine.listener import listen
 
 TOKENS = {"e" * 64: "entry", "g" * 64: "gpu"}  # short ones would make `no_log` mask every letter
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl test@localhost"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from localcloud.backend import BackendError
-from localcloud.listener import answers
+from localcloud.core.backend import BackendError
 from localcloud.machine import images, podman, roots
+from localcloud.machine.listener import answers
 from localcloud.paths import GATEWAY, REGISTRY, REGISTRY_PORT, RUNTIME
 
 NAME = "registry"
@@ -68,7 +68,7 @@ def ensure_image(progress: Callable[[str], None]) -> None:
     roots.delete(builder)
 
 
-def serves() -> bool:
+def runs() -> bool:
     """Tell whether the registry runs, as this program would start it."""
     return podman.alive(NAME) and _config(NAME).read_text() == PULL_ONLY
 

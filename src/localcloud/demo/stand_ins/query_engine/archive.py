@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 SOURCE = Path(__file__).parent
-INPUTS = ("package.json", "package-lock.json", "tsconfig.json", ".npmrc", "query-engine", "__init__.py")
+INPUTS = ("package.json", "package-lock.json", "tsconfig.json", ".npmrc", "query-engine", "archive.py")
 LAUNCHER = "query-engine"
 
 
@@ -101,7 +101,7 @@ def _npm(folder: Path, *arguments: str) -> None:
 
 
 def main() -> None:
-    """`python -m localcloud.stand_ins.query_engine DESTINATION`"""
+    """`python -m localcloud.demo.stand_ins.query_engine DESTINATION`"""
     destination = Path(sys.argv[1])
     try:
         made = build(destination)

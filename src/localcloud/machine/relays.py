@@ -10,14 +10,14 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
-from localcloud.store import State
+from localcloud.core.store import State
 
 LABEL = "localhost-port"
 HTTPS = 443
 _log = logging.getLogger(__name__)
 
 
-def wanted(state: State) -> dict[int, str]:
+def wanted_ports(state: State) -> dict[int, str]:
     """List the ports to relay, each with the address of its server; the older of two servers has a port."""
     ports: dict[int, str] = {}
     for server in state.servers.values():

@@ -121,6 +121,6 @@ class Action:
     finished: str | None = None
     error: tuple[str, str] | None = None  # code and message of a failed one
 
-    def of(self, kind: str) -> int:
+    def id_of(self, kind: str) -> int:
         """Id of the action's resource of that type; raises StopIteration where it has none."""
         return next(ref.id for ref in self.resources if ref.type == kind)

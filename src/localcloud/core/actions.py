@@ -12,10 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from .backend import FAILURES, Backend, BackendError
-from .model import Action, Reference
-from .store import State, Store
-from .work import Work
+from localcloud.core.backend import FAILURES, Backend, BackendError
+from localcloud.core.commands import Commands
+from localcloud.core.model import Action, Reference
+from localcloud.core.store import State, Store
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 16
@@ -48,7 +48,7 @@ def begin(state: State, project: str, *steps: Step, argument: int = 0) -> list[A
     return actions
 
 
-def done(state: State, project: str, command: str, *refs: Reference, error: Failure | None = None) -> Action:
+def record_done(state: State, project: str, command: str, *refs: Reference, error: Failure | None = None) -> Action:
     """Store an action that needs no waiting, with how it ended."""
     action = _ended(Action(state.new_id(), project, command, refs, started=now()), error)
     state.actions[action.id] = action
@@ -68,7 +68,7 @@ class Actions:
     """Runs stored actions and writes down how they ended."""
 
     def __init__(self, store: Store, backend: Backend) -> None:
-        self.work = Work(store, backend)
+        self.commands = Commands(store, backend)
         self._store = store
         self._backend = backend
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="action")
@@ -81,7 +81,7 @@ class Actions:
         """Run one action here and now; return it finished."""
         error: Failure | None = None
         try:
-            self.work.do(action)
+            self.commands.carry_out(action)
         except FAILURES as failure:
             error = ("action_failed", str(failure))
         except Exception:
@@ -92,7 +92,7 @@ class Actions:
     def resume(self) -> None:
         """Bring about again what was wanted when the program ended: filters, unfinished actions, power."""
         try:
-            self.work.filter()
+            self.commands.enforce_firewalls()
         except BackendError:
             _log.exception("the firewalls cannot be enforced; no server starts before they are")
         state = self._store.state
@@ -103,7 +103,7 @@ class Actions:
                 jobs.setdefault((servers or action.resources)[0], []).append(action)
         for ref, actions in jobs.items():
             self._in_background(self._resume, ref, actions)
-        self._in_background(self.work.delete_forgotten_images)
+        self._in_background(self.commands.delete_forgotten_images)
 
     def _resume(self, ref: Reference, actions: Sequence[Action]) -> None:
         self._run_in_order(actions)

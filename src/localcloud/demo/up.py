@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.meter import Meter, Reading
+from localcloud.demo.meter import Meter, Reading
 from parrotpark.control import verify
 from parrotpark.control.models import ModelError, source
 
@@ -19,6 +19,7 @@ ROOT = Path("/var/lib/parrotpark/localcloud")
 ARTIFACTS = ROOT / "artifacts"
 DEFAULT_MODEL = str(ROOT / "models" / "SmolLM2-135M-Instruct")
 CHAT_MODEL = ARTIFACTS / "chat-model"  # read by the inventory
+STAND_INS = "localcloud.demo.stand_ins"
 ENDPOINTS = Path("inventories/local/.state/endpoints.json")
 
 
@@ -48,18 +49,18 @@ def steps() -> list[Step]:
     python = [sys.executable, "-m"]
     return [
         Step("Local cloud", [*python, "localcloud", "start"]),
-        Step("Models", [*python, "localcloud.stand_ins.models", str(ROOT / "models")]),
-        Step("vLLM for processors", [*python, "localcloud.stand_ins.vllm_cpu", str(ARTIFACTS)]),
-        Step("Query engine", [*python, "localcloud.stand_ins.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
-        Step("Chat image", [*python, "localcloud.stand_ins.open_webui_image", str(ARTIFACTS)]),
+        Step("Models", [*python, f"{STAND_INS}.models", str(ROOT / "models")]),
+        Step("vLLM for processors", [*python, f"{STAND_INS}.vllm_cpu", str(ARTIFACTS)]),
+        Step("Query engine", [*python, f"{STAND_INS}.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
+        Step("Chat image", [*python, f"{STAND_INS}.open_webui_image", str(ARTIFACTS)]),
         Step("site.yml", ["ansible-playbook", "site.yml"]),
     ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run every step, check the result as a user would, and print what a user needs. Returns an exit status."""
-    parser = argparse.ArgumentParser(prog="localcloud.up", description=__doc__)
-    parser.add_argument("--since", required=True, help="JSON that localcloud.meter printed before the run began")
+    parser = argparse.ArgumentParser(prog="localcloud.demo.up", description=__doc__)
+    parser.add_argument("--since", required=True, help="JSON that localcloud.demo.meter printed before the run began")
     parser.add_argument("--model", help="hub name with its commit, or folder, of the model that answers")
     options = parser.parse_args(argv)
     try:

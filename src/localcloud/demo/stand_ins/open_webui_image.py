@@ -4,7 +4,7 @@ Upstream ships an image; the local default reaches no registry that has it. This
 start script, so that one role runs either. It lacks torch, and with it models of its own,
 which the role never asks for.
 
-`python -m localcloud.stand_ins.open_webui_image FOLDER` writes the image's reference by digest into
+`python -m localcloud.demo.stand_ins.open_webui_image FOLDER` writes the image's reference by digest into
 FOLDER/open-webui.image, for the inventory to read. The same inputs are built once.
 """
 
@@ -22,15 +22,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from localcloud import registry
-from localcloud.backend import BackendError
+from localcloud.core.backend import BackendError
+from localcloud.demo.stand_ins import oci
+from localcloud.machine import registry
 from localcloud.machine.process import run
 from localcloud.paths import GATEWAY, REGISTRY_PORT
-from localcloud.stand_ins import oci
 
 NAME = "open-webui"
 REGISTRY = f"{GATEWAY}:{REGISTRY_PORT}"
-LOCK = Path(__file__).parents[3] / "requirements" / "open-webui.txt"
+LOCK = Path(__file__).parents[4] / "requirements" / "open-webui.txt"
 
 # Open WebUI needs Python < 3.13: Debian 12 has 3.11, which upstream's image uses as well.
 SUITE = "bookworm"
@@ -134,7 +134,7 @@ def publish(folder: Path, lock: Path, repository: oci.Repository, say: Callable[
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Publish the image as the command line says. Returns an exit status."""
-    parser = argparse.ArgumentParser(prog="python -m localcloud.stand_ins.open_webui_image", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m localcloud.demo.stand_ins.open_webui_image", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the reference is written")
     options = parser.parse_args(argv)
     begin = time.monotonic()

@@ -17,11 +17,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
-from .backend import Machine
-from .catalogue import server_type
-from .labels import selector
-from .model import Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
-from .paths import NETWORK
+from localcloud.core.backend import Machine
+from localcloud.core.catalogue import server_type
+from localcloud.core.labels import selector
+from localcloud.core.model import Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
+from localcloud.paths import NETWORK
 
 _FIRST_HOST = 10  # the bridge and the registry live below
 _ACTIONS_KEPT = 1000
@@ -83,7 +83,7 @@ class State:
         """Ids of the volumes attached to the server."""
         return [volume.id for volume in self.volumes.values() if volume.server == server]
 
-    def selected(self, project: str, label_selector: str) -> list[Server]:
+    def servers_matching(self, project: str, label_selector: str) -> list[Server]:
         """The project's servers that the label selector matches."""
         matches = selector(label_selector)
         return [s for s in self.servers.values() if s.project == project and matches(s.labels)]
@@ -94,7 +94,7 @@ class State:
             firewall
             for firewall in self.firewalls.values()
             if server.id in firewall.servers
-            or any(server in self.selected(firewall.project, text) for text in firewall.selectors)
+            or any(server in self.servers_matching(firewall.project, text) for text in firewall.selectors)
         ]
 
     def busy(self, kind: str, id_: int) -> Action | None:

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from localcloud.catalogue import LOCATIONS
-from localcloud.store import State, Store
+from localcloud.core.catalogue import LOCATIONS
+from localcloud.core.store import State, Store
 
 
 @dataclass(frozen=True, slots=True)

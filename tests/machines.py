@@ -1,4 +1,4 @@
-"""For tests of real machines: a way into them, and the local cloud as a client sees it."""
+"""Real machines of the local cloud that runs: a way into them, and the cloud as a client sees it."""
 
 from __future__ import annotations
 

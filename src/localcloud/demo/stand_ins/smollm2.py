@@ -3,7 +3,7 @@
 GGUF is llama.cpp's format; vLLM wants bfloat16 safetensors, a `config.json` and a `tokenizer.json`. Everything these
 three say stands in the GGUF file, so nothing is fetched. Works without torch: `gguf` undoes the quantisation.
 
-`python -m localcloud.stand_ins.smollm2 FILE.gguf FOLDER`
+`python -m localcloud.demo.stand_ins.smollm2 FILE.gguf FOLDER`
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def convert(source: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m localcloud.stand_ins.smollm2", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m localcloud.demo.stand_ins.smollm2", description=__doc__)
     parser.add_argument("source", type=Path, help="SmolLM2-135M-Instruct.Q4_1.gguf")
     parser.add_argument("folder", type=Path, help="an existing, empty folder")
     arguments = parser.parse_args()

@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from localcloud import forward
-from localcloud.testing import LocalCloud
+from localcloud.machine.relays import Relays, wanted_ports
+from tests.cloud_in_memory import LocalCloud
 
 
 def free_port() -> int:
@@ -22,7 +22,7 @@ def free_port() -> int:
 def shouting_server(monkeypatch: pytest.MonkeyPatch) -> int:
     """Where relays lead to: a port that answers in capitals once its client has said all."""
     port = free_port()
-    monkeypatch.setattr(forward, "HTTPS", port)
+    monkeypatch.setattr("localcloud.machine.relays.HTTPS", port)
     return port
 
 
@@ -44,12 +44,12 @@ def test_the_label_asks_for_a_relay(cloud: LocalCloud) -> None:
     for name, port in (("one", "8443"), ("two", "8443"), ("odd", "http")):
         labels = {"localhost-port": port}
         cloud.do("/servers", {"name": name, "server_type": "cx23", "image": "debian-13", "labels": labels})
-    assert forward.wanted(cloud.store.state) == {8443: "10.77.0.10"}
+    assert wanted_ports(cloud.store.state) == {8443: "10.77.0.10"}
 
 
 def test_bytes_pass_both_ways_until_both_ends_are_done(shouting_server: int) -> None:
     async def scenario() -> None:
-        relays, port = forward.Relays(), free_port()
+        relays, port = Relays(), free_port()
         async with await asyncio.start_server(shout, "127.0.0.1", shouting_server):
             await relays.converge({port: "127.0.0.1"})
             assert await ask(port) == b"HELLO"
@@ -64,7 +64,7 @@ def test_bytes_pass_both_ways_until_both_ends_are_done(shouting_server: int) -> 
 @pytest.mark.usefixtures("shouting_server")
 def test_nobody_behind_the_relay_ends_the_connection() -> None:
     async def scenario() -> None:
-        relays, port = forward.Relays(), free_port()
+        relays, port = Relays(), free_port()
         await relays.converge({port: "127.0.0.1"})
         assert await ask(port) == b""
         relays.close()
@@ -74,7 +74,7 @@ def test_nobody_behind_the_relay_ends_the_connection() -> None:
 
 def test_a_taken_port_is_reported_once_and_taken_when_free(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
-        relays = forward.Relays()
+        relays = Relays()
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
             await relays.converge({port: "127.0.0.1"})

@@ -1,0 +1,1 @@
+"""What `make doctor` and `make up` run on the user's machine; the cloud itself does without it."""

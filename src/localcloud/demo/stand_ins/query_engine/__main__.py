@@ -1,0 +1,3 @@
+from localcloud.demo.stand_ins.query_engine.archive import main
+
+main()

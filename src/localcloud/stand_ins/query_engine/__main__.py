@@ -1,3 +1,0 @@
-from localcloud.stand_ins.query_engine import main
-
-main()
