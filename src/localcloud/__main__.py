@@ -22,12 +22,12 @@ from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, BRIDGE, INVENTORY_STATE, LOGS, STATE
 
 LOG = LOGS / "daemon.log"
-COMMAND_LOCK = Path("/run/parrotpark.lock")  # where only root makes files, and outliving RUNTIME
+COMMAND_LOCK = Path("/run/parrotpark.lock")  # where only root can make files; it outlives RUNTIME
 START_SECONDS = 60.0
 
 
 def say(line: str) -> None:
-    """Tell the user how far it is."""
+    """Tell the user about progress."""
     print(line, flush=True)
 
 
@@ -49,7 +49,7 @@ def _ensure_daemon() -> None:
     images.ensure("debian-13", say)
     registry.ensure_image(say)
     if found is not None:
-        say("the program changed: starting it anew, the machines run on")
+        say("the program has changed: restarting it, while the machines keep running")
         teardown.stop_daemon()
     _launch()
     say(f"the local cloud answers on http://127.0.0.1:{API_PORT}/v1")
@@ -86,19 +86,19 @@ def down(*, confirmed: bool) -> None:
     """Delete the local cloud with all its machines and data.
 
     Raises:
-        BackendError: the user does not agree, and all stays.
+        BackendError: the user does not agree, and everything stays.
     """
     if not STATE.exists():
         say("there is no local cloud on this machine")
         return
-    say(f"This deletes {STATE} and all that runs from it:")
+    say(f"This deletes {STATE} and everything that runs from it:")
     for line in belongings():
         say(f"  {line}")
     if not confirmed and not _agrees("Delete all of it? [y/N] "):
         raise BackendError("nothing was deleted")
     teardown.remove()
     COMMAND_LOCK.unlink()
-    say("deleted; this machine is as it was before, but for the packages that were installed")
+    say("deleted; this machine is as it was before, except for the packages that were installed")
 
 
 def _agrees(question: str) -> bool:
@@ -139,16 +139,16 @@ def status() -> None:
 
 
 def scarce(offer: tuple[str, str], switch: str) -> None:
-    """Have no capacity for an offer, or have it again."""
-    _order(scarcity.read(STATE).with_offer(*offer, sold_out=switch == "on"))
+    """Take an offer's capacity away, or give it back."""
+    _set_scarcity(scarcity.read(STATE).with_offer(*offer, sold_out=switch == "on"))
 
 
 def limit(project: str, servers: int | None) -> None:
     """Limit how many servers a project may have; None takes the limit away."""
-    _order(scarcity.read(STATE).with_limit(project, servers))
+    _set_scarcity(scarcity.read(STATE).with_limit(project, servers))
 
 
-def _order(wanted: scarcity.Scarcity) -> None:
+def _set_scarcity(wanted: scarcity.Scarcity) -> None:
     if not STATE.exists():
         raise BackendError("there is no local cloud on this machine: start it first")
     scarcity.write(STATE, wanted)
@@ -159,7 +159,7 @@ def _order(wanted: scarcity.Scarcity) -> None:
 def logs(*, follow: bool) -> None:
     """Show the end of the log."""
     if not LOG.exists():
-        raise BackendError("there is no log yet")
+        raise BackendError("there is no log yet: start the local cloud first")
     with suppress(KeyboardInterrupt):
         subprocess.run(["tail", "--lines=200", *(["--follow=name"] if follow else []), LOG], check=False)
 
@@ -208,15 +208,15 @@ def _parser() -> argparse.ArgumentParser:
         "--yes", action="store_true", help="do not ask"
     )
     commands.add_parser("status", help="show what runs")
-    offer = commands.add_parser("scarce", help="have no capacity for a server type in a location, or have it again")
+    offer = commands.add_parser("scarce", help="take a server type's capacity in a location away, or give it back")
     offer.add_argument("--type", required=True, choices=[kind.name for kind in catalogue.SERVER_TYPES])
     offer.add_argument("--location", required=True, choices=[place.name for place in catalogue.LOCATIONS])
     offer.add_argument("switch", choices=["on", "off"])
-    most = commands.add_parser("limit", help="limit how many servers a project may have, or no longer")
+    most = commands.add_parser("limit", help="limit how many servers a project may have, or lift the limit")
     most.add_argument("--project", required=True, choices=daemon.PROJECTS)
-    most.add_argument("servers", type=_count, metavar="N|off", help="the most servers that it may have")
+    most.add_argument("servers", type=_count, metavar="N|off", help="how many servers it may have at most")
     commands.add_parser("logs", help="show the end of its log").add_argument(
-        "-f", "--follow", action="store_true", help="go on showing"
+        "-f", "--follow", action="store_true", help="keep showing new lines"
     )
     commands.add_parser("serve", help="run it in the foreground")
     return parser
@@ -226,7 +226,7 @@ def _count(text: str) -> int | None:
     if text == "off":
         return None
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor off")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor off: give one of them")
     return int(text)
 
 

@@ -1,7 +1,7 @@
 """The one process of the local cloud: API, metadata service, relays and supervisor.
 
 It holds a lock for as long as it lives, so that a host has one local cloud, from whatever checkout it was started.
-Machines do not depend on it: they run on when it ends.
+Machines do not depend on it: they keep running when it ends.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Owner:
 
 
 def program() -> list[Path]:
-    """List the files that the cloud runs: an edit of the demo starts no daemon anew."""
+    """List the files that the cloud runs: an edit of the demo does not restart the daemon."""
     files = (path for part in PACKAGE.iterdir() if part.name != "demo" for path in (part, *part.rglob("*")))
     return sorted(path for path in files if path.suffix == ".py" or path.parent.name == "guest")
 
@@ -73,17 +73,17 @@ def owner() -> Owner | None:
 
 
 def take_lock() -> TextIO:
-    """Become the one local cloud of this host until the file is closed.
+    """Become the only local cloud of this host until the file is closed.
 
     Raises:
-        BackendError: there is one.
+        BackendError: there is one already.
     """
     file = LOCK.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise BackendError("the local cloud runs already") from None
+        raise BackendError("the local cloud is running already") from None
     file.truncate(0)
     json.dump(asdict(Owner.this()), file)
     file.flush()
@@ -109,7 +109,7 @@ def listen(address: IPv4Address, port: int) -> socket.socket:
     """Listen on an address.
 
     Raises:
-        BackendError: it is taken.
+        BackendError: the address is taken.
     """
     try:
         return listener.listen(str(address), port)
@@ -118,7 +118,7 @@ def listen(address: IPv4Address, port: int) -> socket.socket:
 
 
 def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
-    """Tell uvicorn to serve the program and to take nobody's word for where a call comes from."""
+    """Tell uvicorn to serve the program and to trust no header about where a call comes from."""
     # Uvicorn would believe X-Forwarded-For from the loopback, and the metadata service knows servers by their address.
     return uvicorn.Config(
         app,
@@ -126,7 +126,7 @@ def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,
-        # Clients keep a connection between two looks at an action, which are seconds apart.
+        # Clients keep a connection between two polls of an action, which are seconds apart.
         timeout_keep_alive=75,
     )
 
@@ -134,7 +134,7 @@ def uvicorn_config(app: ASGIApp) -> uvicorn.Config:
 async def _serve() -> None:
     roots.remove_unfinished()
     backend = PodmanBackend()
-    podman.podman("unpause", "--all")  # a snapshot may have been cut off
+    podman.podman("unpause", "--all")  # a snapshot may have been interrupted
     network.ensure_bridge()
     store = Store(STATE)
     cloud = create_app(store, backend, tokens())

@@ -1,4 +1,4 @@
-"""Where the local cloud keeps things, and the addresses it answers on: one place each, so that `down` can undo all."""
+"""Where the local cloud keeps things, and the addresses it answers on: listed once, so that `down` can undo all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PODMAN = STATE / "containers"
 TOKENS = STATE / "tokens"
 LOGS = STATE / "log"
 
-INVENTORY_STATE = STATE.parent / "local"  # secrets and SSH keys that the local inventory makes
+INVENTORY_STATE = STATE.parent / "local"  # secrets and SSH keys of the local inventory
 
 RUNTIME = Path("/run/parrotpark")  # a tmpfs: what is here ends with the host's uptime
 
@@ -27,5 +27,5 @@ API_PORT = 8770
 REGISTRY_PORT = 5000
 METADATA_PORT = 80
 
-# All that machines reach on this host, by TCP, beside its name servers.
+# All that machines can reach on this host, by TCP, besides its name servers.
 SERVICES = ((GATEWAY, API_PORT), (GATEWAY, REGISTRY_PORT), (METADATA, METADATA_PORT))

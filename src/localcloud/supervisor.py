@@ -1,4 +1,4 @@
-"""Keeps true what is wanted while the API runs: machines that rebooted themselves, the relays, the registry."""
+"""Keeps things as they are wanted while the API runs: machines that rebooted themselves, relays, the registry."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Looks once a period, and acts on the difference."""
+    """Compares wanted and actual state once a period, and acts on the difference."""
 
     def __init__(self, store: Store, backend: PodmanBackend, actions: Actions) -> None:
-        """Watch over what the store wants."""
+        """Supervise what the store says is wanted."""
         self._store = store
         self._backend = backend
         self._actions = actions
         self._tried: dict[str, float] = {}  # container: when it was last started, by the monotonic clock
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Supervise until cancelled."""
         relays = Relays()
         try:
             while True:
@@ -40,7 +40,7 @@ class Supervisor:
                     await asyncio.to_thread(self.look)
                 except BackendError as error:
                     _log.error("%s", error)
-                except Exception:  # a fault here must not end the watch over all machines
+                except Exception:  # a fault here must not end the supervision of all machines
                     _log.exception("the supervisor has a fault")
                 await asyncio.sleep(PERIOD)
         finally:
@@ -61,7 +61,7 @@ class Supervisor:
                 self._revive(server)
 
     def _revive(self, server: Server) -> None:
-        """Follow what the machine did by itself: power-off is a wish, all else ends in a start."""
+        """Follow what the machine did by itself: after a power-off it stays off, after anything else it is started."""
         if self._backend.powered_off(server.id):
             with self._store.change() as state:
                 if state.servers.get(server.id) == server and not state.busy("server", server.id):

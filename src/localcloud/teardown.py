@@ -1,4 +1,4 @@
-"""Taking the local cloud off the host again: all of it, or all but its data."""
+"""Removing the local cloud from the host: all of it, or all but its data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEFTOVER_SECONDS = 10.0
 
 
 def stop_daemon() -> None:
-    """End the daemon; the machines run on.
+    """End the daemon; the machines keep running.
 
     Raises:
         BackendError: it does not end.
@@ -34,12 +34,12 @@ def stop_daemon() -> None:
     deadline = time.monotonic() + DAEMON_SECONDS
     while daemon.owner() is not None:
         if time.monotonic() > deadline:
-            raise BackendError(f"the local cloud's process {found.pid} does not end")
+            raise BackendError(f"the local cloud's process {found.pid} does not end: kill it, then try again")
         time.sleep(0.1)
 
 
 def stop(*, force: bool) -> None:
-    """End all that runs, the machines in order or with `force` at once, and undo what was changed; data stays."""
+    """End all that runs, machines cleanly or with `force` at once, and undo changes to the host; data stays."""
     stop_daemon()
     if not STATE.exists():
         return
@@ -67,7 +67,7 @@ def remove() -> None:
     for directory in (STATE, INVENTORY_STATE):
         if directory.exists():
             shutil.rmtree(directory)
-    with suppress(OSError):  # somebody keeps something else there
+    with suppress(OSError):  # there may be something else in it
         STATE.parent.rmdir()
 
 
@@ -79,14 +79,14 @@ def mounts() -> list[str]:
 
 
 def _end_leftovers() -> None:
-    """End processes that Podman lost sight of, and remove their control groups; a slice goes by itself."""
+    """End processes that Podman lost track of, and remove their control groups; a slice goes by itself."""
     trees = [
         tree for name in podman.CGROUPS for found in (name, f"*/{name}") for tree in Path("/sys/fs/cgroup").glob(found)
     ]
     deadline = time.monotonic() + LEFTOVER_SECONDS
     while pids := {pid for tree in trees for file in tree.rglob("cgroup.procs") for pid in file.read_text().split()}:
         if time.monotonic() > deadline:
-            raise BackendError(f"these processes do not end: {' '.join(sorted(pids))}")
+            raise BackendError(f"these processes do not end, kill them: {' '.join(sorted(pids))}")
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)

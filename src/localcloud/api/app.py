@@ -1,4 +1,4 @@
-"""The Hetzner Cloud API v1 as far as this deployment uses it. What it lacks it refuses with the API's own errors.
+"""The Hetzner Cloud API v1 as far as Parrotpark uses it. What it lacks it refuses with the API's own errors.
 
 Handlers are plain functions from `Call` to `Reply` and run in a thread each, so they may wait for the backend.
 """
@@ -46,7 +46,7 @@ register_url_convertor("id", _Id())
 
 type Endpoint = Callable[[Request], Awaitable[Response]]
 
-# Kinds of resources that this cloud has none of.
+# Kinds of resources that this cloud does not have.
 _NONE = (
     "certificates",
     "floating_ips",
@@ -131,9 +131,9 @@ _ROUTES: Routes = [
 
 
 def create_app(store: Store, backend: Backend, tokens: Mapping[str, str], rates: RateLimits | None = None) -> Starlette:
-    """The API for the projects that `tokens` maps secrets to; while it starts, it resumes what a crash cut off.
+    """Make the API for the projects that `tokens` maps secrets to; as it starts, it resumes what a crash interrupted.
 
-    `app.state.actions` are its `Actions`, for whoever watches the machines beside it.
+    `app.state.actions` are its `Actions`, for the supervisor of the machines.
     """
     runner = Actions(store, backend)
     rates = rates or RateLimits()
@@ -217,7 +217,7 @@ def _envelope(_request: Request, error: Exception) -> Response:
 
 
 def _unrouted(request: Request, error: Exception) -> Response:
-    """Paths and methods that are not in the table of routes."""
+    """Refuse paths and methods that are not in the table of routes."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         return _envelope(request, ApiError(405, "method_not_allowed", f"{request.method} is not offered here"))
@@ -225,5 +225,5 @@ def _unrouted(request: Request, error: Exception) -> Response:
 
 
 def _fault(request: Request, _error: Exception) -> Response:
-    """A fault of ours; Starlette logs it."""
+    """Answer after a fault of ours; Starlette logs it."""
     return _envelope(request, ApiError(500, "server_error", "the local cloud has a fault; its log says more"))

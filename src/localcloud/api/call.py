@@ -1,4 +1,4 @@
-"""One API call as a handler sees it: who asks, for what, with which fields, and the ways to answer."""
+"""One API call as a handler sees it: who calls, for what, with which fields, and the ways to answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ type Reply = tuple[int, Json | None]  # HTTP status and body
 type Handler = Callable[["Call"], Reply]
 
 _IN_PATH = object()
-# What lists can be sorted by: these have an order in every resource that has them.
+# What lists can be sorted by: fields that have an order in every resource that has them.
 _ORDERS = ("id", "name", "created", "command", "status", "progress", "started", "finished")
 _PER_PAGE = 25
 _MOST_PER_PAGE = 50
@@ -57,7 +57,7 @@ class Call:
     def own[R: Resource](self, table: Mapping[int, R], id_: object = _IN_PATH, what: str = "resource") -> R:
         """The project's resource with that id, by default the one in the path; raises `not_found`."""
         wanted = self.id if id_ is _IN_PATH else id_
-        if isinstance(wanted, list | dict):  # no use in saying all of it
+        if isinstance(wanted, list | dict):  # no use in repeating all of it
             raise invalid(what, "is named by its ID")
         resource = table.get(wanted) if isinstance(wanted, int) else None
         if resource is None or resource.project != self.project:
@@ -68,12 +68,12 @@ class Call:
         return [resource for resource in table.values() if resource.project == self.project]
 
     def refuse_taken_name(self, table: Mapping[int, Resource], name: str, *, but: int | None = None) -> None:
-        """Raise `uniqueness_error` where another resource of the project has the name."""
+        """Raise `uniqueness_error` if another resource of the project has the name."""
         if any(each.name == name and each.id != but for each in self.all_own(table)):
             raise not_unique("name", f"name is already used: {name}")
 
     def refuse_if_locked(self, kind: str, id_: int) -> None:
-        """Raise LockedError where an action works on the resource."""
+        """Raise LockedError if an action is running on the resource."""
         if busy := self.state.busy(kind, id_):
             raise LockedError(kind, id_, busy)
 
@@ -118,7 +118,7 @@ class Call:
     # Answers.
 
     def gone_after(self, action: Action) -> Reply:
-        """Run the deletion of something whose client does not wait for actions; raises `unavailable`."""
+        """Run a deletion whose client does not wait for actions; raises `unavailable`."""
         if error := self.actions.run(action).error:
             raise ApiError(503, "unavailable", error[1])
         return 204, None
@@ -164,7 +164,7 @@ class Call:
 
 
 def chosen[T: Named](items: Iterable[T], id_or_name: object, what: str) -> T:
-    """The item that a client names by its id (as a number or in digits) or by its name; raises `not_found`."""
+    """Find the item that a client names by its id (a number or digits) or by its name; raises `not_found`."""
     if isinstance(id_or_name, bool) or not isinstance(id_or_name, int | str):
         raise invalid(what, "is the ID or name of one")
     for item in items:

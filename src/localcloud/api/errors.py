@@ -1,4 +1,4 @@
-"""The API's error envelope, and one constructor for each of its errors that the local cloud answers with."""
+"""The API's error envelope, and one constructor for each API error that the local cloud answers with."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from localcloud.core.labels import selector
 from localcloud.core.model import Direction, Firewall, FirewallRule, Protocol, Reference
 from localcloud.core.store import State
 
-# ASCII without leading zeros: nftables takes 010 for eight, and would refuse the filter of all machines for a "٢٢".
+# ASCII without leading zeros: nftables takes 010 for eight, and would refuse the whole packet filter for a "٢٢".
 _PORTS = re.compile(r"([1-9][0-9]{0,4})(?:-([1-9][0-9]{0,4}))?")
 _PREFIXED = re.compile(r"[0-9A-Fa-f.:]+/[0-9]{1,3}")
 _MOST_FIREWALLS = 5  # of one server
@@ -115,7 +115,7 @@ def remove_from_resources(call: Call) -> Reply:
 
 
 def refuse_too_many(state: State, project: str) -> None:
-    """Raise `resource_limit_exceeded` where a server has more firewalls than it may, selectors included."""
+    """Raise `resource_limit_exceeded` if a server has more firewalls than it may, including those by selector."""
     for server in state.servers.values():
         if server.project == project and len(state.firewalls_of(server)) > _MOST_FIREWALLS:
             message = f"server {server.name} would have more than {_MOST_FIREWALLS} firewalls"
@@ -134,7 +134,7 @@ def _enforce(call: Call, firewall: int, *commands: str) -> list[Json]:
 
 
 def _targets(call: Call, field: str, *, status_of_missing: int = 404) -> tuple[list[int], list[str]]:
-    """The servers and the label selectors that the body names; raises `firewall_resource_not_found`."""
+    """Read the servers and label selectors that the body names; raises `firewall_resource_not_found`."""
     servers: list[int] = []
     selectors: list[str] = []
     for target in call.sequence(field):
@@ -192,7 +192,7 @@ def _one_of[T](values: Mapping[str, T], name: object) -> T | None:
 
 
 def _port(port: object, field: str) -> str:
-    """Return the port as it was sent, or every later plan of a client that sent `any` would show a change."""
+    """Return the port as it was sent; otherwise every later plan of a client that sent `any` would show a change."""
     if port == "any":
         return "any"
     match = _PORTS.fullmatch(port) if isinstance(port, str) else None
@@ -211,7 +211,7 @@ def _networks(networks: object, field: str) -> tuple[str, ...]:
 
 
 def _cidr(network: object) -> str:
-    """Return a network that has its prefix length; raises ValueError for what else `ipaddress` would take for one."""
+    """Return a network with prefix length; raises ValueError for anything else that `ipaddress` would accept."""
     if not isinstance(network, str) or not _PREFIXED.fullmatch(network):
         raise ValueError(network)
     return network

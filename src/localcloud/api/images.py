@@ -60,7 +60,7 @@ def update(call: Call) -> Reply:
 
 
 def delete(call: Call) -> Reply:
-    """Gone at once; its gigabytes go behind the client's back, who waits for no action."""
+    """Delete the record at once, and the gigabytes in the background: the client waits for no action."""
     with call.store.change() as state:
         image = call.own(state.images)
         if image.protected:

@@ -1,4 +1,4 @@
-"""The metadata service at 169.254.169.254: what a server may ask about itself. It is known by its address.
+"""The metadata service at 169.254.169.254: what a server may ask about itself. Its address identifies it.
 
 Paths and answers are Hetzner's: https://docs.hetzner.cloud/reference/cloud#server-metadata
 """
@@ -38,7 +38,7 @@ def facts(state: State, address: str) -> Facts | None:
 
 
 def answer(about: Facts, path: str) -> str | None:
-    """Answer one path below /hetzner/v1, or None where there is nothing."""
+    """Answer one path below /hetzner/v1, or return None if there is nothing."""
     zone = next(location.network_zone for location in LOCATIONS if location.name == about.location)
     single = {
         "availability-zone": f"{about.location}-dc1",
@@ -49,7 +49,7 @@ def answer(about: Facts, path: str) -> str | None:
         "region": zone,
     }
     if path == "metadata":
-        # JSON values are YAML, as which clients read the whole.
+        # JSON values are also YAML, and clients read the whole as YAML.
         return "".join(f"{key}: {value}\n" for key, value in single.items())
     if path == "userdata":
         return about.user_data or None
@@ -57,7 +57,7 @@ def answer(about: Facts, path: str) -> str | None:
 
 
 def create_app(store: Store) -> Starlette:
-    """Make the service upon what the API stores."""
+    """Make the service from what the API stores."""
 
     async def serve(request: Request) -> Response:
         about = facts(store.state, request.client.host) if request.client else None

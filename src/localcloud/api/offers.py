@@ -1,4 +1,4 @@
-"""What is the same for every project: locations, server types, prices; and what this cloud has none of."""
+"""What is the same for every project: locations, server types, prices; and the kinds that this cloud lacks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pricing(_call: Call) -> Reply:
 
 
 def none_of(key: str) -> Handler:
-    """List a kind of resource that this cloud has none of: clients look a name up there before they do without."""
+    """List a kind of resource that this cloud lacks: clients look a name up there before they do without it."""
     return lambda call: call.listing(key, (), dict)
 
 

@@ -39,7 +39,7 @@ def create(call: Call) -> Reply:
 
 
 def new_primary_ip(state: State, project: str, place: str) -> PrimaryIp:
-    """Store an address that goes with the server it is for."""
+    """Store an address that is deleted with its server."""
     ip = state.free_address()
     if ip is None:
         raise refused("resource_limit_exceeded", "all addresses of the bridge are taken", 403)

@@ -1,4 +1,4 @@
-"""Hetzner's rate limit: so many calls an hour for each project, of which one more is allowed every so often."""
+"""Hetzner's rate limit: a number of calls per hour for each project, which comes back little by little."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-HOURLY = 3600  # as at Hetzner, where it comes back by one a second
-# Test runs side by side share a project here, which at Hetzner each would have of its own.
+HOURLY = 3600  # as at Hetzner, where one call comes back every second
+# Test runs side by side share a project here; at Hetzner each would have its own.
 HOURLY_OF = {"test": 10 * HOURLY}
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a project may still ask, and when it may ask all of it again."""
+    """How many calls a project has left, and when it has all of them again."""
 
     granted: bool
     limit: int
@@ -23,7 +23,7 @@ class Allowance:
 
     @property
     def headers(self) -> dict[str, str]:
-        """As every answer says it."""
+        """The headers that say so in every answer."""
         return {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),
@@ -32,11 +32,11 @@ class Allowance:
 
 
 class RateLimits:
-    """Counts calls by project, in the memory of this process. It is asked by one thread."""
+    """Counts calls by project, in the memory of this process. Only one thread uses it."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._left: dict[str, tuple[float, float]] = {}  # project: calls, and when there were so many
+        self._left: dict[str, tuple[float, float]] = {}  # project: calls left, and when that was
 
     def take(self, project: str) -> Allowance:
         """Count a call, unless none is left."""

@@ -113,7 +113,7 @@ def _refuse_what_is_missing(call: Call) -> None:
 
 
 def _refuse_other_networks(public_net: object) -> None:
-    """A wish for IPv6 is no fault: clients send it unless they are told not to. The answer says that there is none."""
+    """Asking for IPv6 is no error: clients do so unless they are told not to. The answer says that there is none."""
     flags = ("enable_ipv4", "enable_ipv6")
     if not isinstance(public_net, dict) or not all(isinstance(public_net.get(flag), bool | None) for flag in flags):
         raise invalid("public_net", f"is an object; {' and '.join(flags)} in it are booleans")
@@ -149,7 +149,7 @@ def _free_primary_ip(call: Call, state: State) -> PrimaryIp | None:
 
 
 def _place(call: Call, kind: ServerType, required: set[str]) -> Location:
-    """The location that is asked for, else the one where its parts are, else the first that has the type."""
+    """Choose the requested location, else that of its volumes and address, else the first that has the type."""
     wanted = call.body.get("location") or min(required, default=kind.locations[0])
     place = chosen(catalogue.LOCATIONS, wanted, "location")
     if place.name not in kind.locations:
@@ -172,7 +172,7 @@ def _handler(
     change: Callable[[Call, Server], Server] = lambda _call, server: server,
     status: int = 201,
 ) -> Handler:
-    """A handler that stores what is wanted of the server, if that changes, and has the command run."""
+    """Make a handler that stores what is wanted of the server, if that changes, and runs the command."""
 
     def handler(call: Call) -> Reply:
         with call.store.change() as state:
@@ -192,7 +192,7 @@ def _handler(
 delete = _handler("delete_server", "off", destroys=True, status=200)
 power_on = _handler("start_server", "running")
 power_off = _handler("stop_server", "off")
-shutdown = _handler("shutdown_server", None)  # whether it goes off is for the machine to say
+shutdown = _handler("shutdown_server", None)  # the machine decides whether it goes off
 reboot = _handler("reboot_server", "running")
 reset = _handler("reset_server", "running")
 rebuild = _handler("rebuild_server", "running", destroys=True, change=_rebuilt)

@@ -50,11 +50,11 @@ def delete(call: Call) -> Reply:
 
 
 def _fingerprint(public_key: str) -> str:
-    """MD5 of the key in hex with colons. The blob says again which algorithm it is for, so a torn key is noticed."""
+    """MD5 of the key in hex with colons. The blob repeats the name of the algorithm, so a damaged key is noticed."""
     algorithm, _, rest = public_key.partition(" ")
     try:
         blob = base64.b64decode(rest.split(" ", 1)[0], validate=True)
-    except ValueError:  # no base64, or not even ASCII
+    except ValueError:  # not base64, or not even ASCII
         blob = b""
     if not algorithm or not blob[4:].startswith(algorithm.encode()):
         raise invalid("public_key", "is not an SSH public key")

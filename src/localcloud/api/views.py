@@ -1,4 +1,4 @@
-"""How each record looks on the wire: every field the official clients insist on, and nothing that is not so."""
+"""How each record looks on the wire: every field the official clients insist on, and nothing untrue."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from localcloud.core.model import SNAPSHOT, Action, Firewall, Image, PrimaryIp, 
 from localcloud.core.store import State
 
 GB = 10**9
-_EPOCH = "2025-08-13T00:00:00+00:00"  # what never changes was always there
+_EPOCH = "2025-08-13T00:00:00+00:00"  # when system images were made, which never change
 
-_STATUS_UNDER = {
+_STATUS_DURING = {
     "create_server": "initializing",
     "start_server": "starting",
     "reboot_server": "starting",
@@ -89,7 +89,7 @@ def _image(**fields: object) -> Json:
 
 
 def image_of(state: State, name: str) -> Json | None:
-    """The image by the name the backend knows it by; None once a snapshot is deleted."""
+    """The image with this name in the backend; None once a snapshot is deleted."""
     for record in catalogue.SYSTEM_IMAGES:
         if record.name == name:
             return system_image(record)
@@ -99,7 +99,7 @@ def image_of(state: State, name: str) -> Json | None:
 
 def server_status(state: State, record: Server, running: frozenset[int]) -> str:
     busy = state.busy("server", record.id)
-    return _STATUS_UNDER.get(busy.command if busy else "") or ("running" if record.id in running else "off")
+    return _STATUS_DURING.get(busy.command if busy else "") or ("running" if record.id in running else "off")
 
 
 def server(state: State, record: Server, running: frozenset[int], enforced: PacketFilter) -> Json:

@@ -64,7 +64,7 @@ def delete(call: Call) -> Reply:
         if volume.protected:
             raise protected(f"volume {volume.name}")
         if volume.server is not None:
-            # The reference names no code for this; what the API answers is in reports of its users.
+            # The reference names no code for this; users report that the API answers this one.
             raise refused("service_error", f"volume with ID '{volume.id}' is still attached to a server")
         (action,) = begin(state, call.project, ("delete_volume", [Reference("volume", volume.id)]))
     return call.gone_after(action)

@@ -1,1 +1,1 @@
-"""What the cloud knows and its rules, in the daemon and the command line; it knows neither HTTP nor Podman."""
+"""The cloud's records and rules, used by the daemon and the command line; they know neither HTTP nor Podman."""

@@ -1,6 +1,6 @@
 """Actions: work that takes time, done in threads and stored before it begins.
 
-An action's work can be done again from its beginning: it reads what it needs from the store, and every call of the
+An action's work can be repeated from its beginning: it reads what it needs from the store, and every call of the
 backend is idempotent. So a crash needs no more care than running the unfinished actions again, which `resume` does.
 """
 
@@ -36,7 +36,7 @@ def now() -> str:
 
 
 def begin(state: State, project: str, *steps: Step, argument: int = 0) -> list[Action]:
-    """Store actions that are to run one after the other; raises LockedError where a resource is under work."""
+    """Store actions that are to run one after the other; raises LockedError if a resource is being worked on."""
     for ref in {ref for _, refs in steps for ref in refs}:
         if busy := state.busy(ref.type, ref.id):
             raise LockedError(ref.type, ref.id, busy)
@@ -49,7 +49,7 @@ def begin(state: State, project: str, *steps: Step, argument: int = 0) -> list[A
 
 
 def record_done(state: State, project: str, command: str, *refs: Reference, error: Failure | None = None) -> Action:
-    """Store an action that needs no waiting, with how it ended."""
+    """Store an action that is already done, with how it ended."""
     action = _ended(Action(state.new_id(), project, command, refs, started=now()), error)
     state.actions[action.id] = action
     return action
@@ -65,7 +65,7 @@ def _report(future: Future[None]) -> None:
 
 
 class Actions:
-    """Runs stored actions and writes down how they ended."""
+    """Runs stored actions and records how they ended."""
 
     def __init__(self, store: Store, backend: Backend) -> None:
         self.commands = Commands(store, backend)
@@ -90,7 +90,7 @@ class Actions:
         return self._finish(action, error)
 
     def resume(self) -> None:
-        """Bring about again what was wanted when the program ended: filters, unfinished actions, power."""
+        """Restore what was wanted when the program ended: filters, unfinished actions, power."""
         try:
             self.commands.enforce_firewalls()
         except BackendError:
@@ -122,7 +122,7 @@ class Actions:
         self._run_in_order(actions)
 
     def close(self) -> None:
-        """Wait for the work that runs; what waits stays stored, for `resume`."""
+        """Wait for running work; queued work stays stored, for `resume`."""
         self._pool.shutdown(cancel_futures=True)
 
     def _in_background[*A](self, work: Callable[[*A], None], *arguments: *A) -> None:

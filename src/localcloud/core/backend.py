@@ -1,4 +1,4 @@
-"""The seam between the API and the machines: what the API may ask of whatever carries its servers.
+"""The seam between the API and the machines: what the API may ask of the backend that runs its servers.
 
 Every method is synchronous, idempotent and level-triggered: it brings about the state it names and returns when that
 state is true inside the machine, so that a call repeated after a crash is harmless. A method that cannot do so raises
@@ -16,13 +16,13 @@ class BackendError(Exception):
     """The host could not do what was asked; the message is one line that says what failed."""
 
 
-# What a backend may raise: a full disk is not foreseen everywhere, and yet no fault of the program.
+# What a backend may raise: a full disk is not anticipated everywhere, but is no fault of the program.
 FAILURES = (BackendError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the backend must know to boot one server."""
+    """What the backend must know to boot a server."""
 
     id: int
     name: str
@@ -55,19 +55,19 @@ class Backend(Protocol):
         """Boot a machine that is off; return once its init runs."""
 
     def stop(self, machine: Machine, *, force: bool) -> None:
-        """Shut the machine down in order, or with `force` pull its plug."""
+        """Shut the machine down cleanly, or with `force` pull its plug."""
 
     def shutdown(self, machine: Machine) -> None:
-        """Press the power button of a machine, and do not wait: it may take its time, or take no notice."""
+        """Press the power button of a machine, and do not wait: it may take time, or ignore it."""
 
     def powered_off(self, machine_id: int) -> bool:
-        """Tell whether a machine that is off switched itself off, rather than rebooted or was killed."""
+        """Tell whether a machine that is off switched itself off, rather than rebooting or being killed."""
 
     def delete(self, machine: Machine) -> None:
         """Remove the machine, its root, network and seed."""
 
     def running(self) -> frozenset[int]:
-        """Ids of the machines that run now."""
+        """Return the ids of the machines that are running."""
 
     def snapshot(self, machine: Machine, image: str) -> int:
         """Save the machine's root as `image`; return its size in bytes."""
@@ -76,10 +76,10 @@ class Backend(Protocol):
         """Remove a snapshot."""
 
     def create_volume(self, volume_id: int, size_gb: int, filesystem: str | None) -> None:
-        """Make a block device of `size_gb`, formatted (ext4 or xfs) where a filesystem is named."""
+        """Make a block device of `size_gb`, formatted (ext4 or xfs) if a filesystem is named."""
 
     def resize_volume(self, volume_id: int, size_gb: int) -> None:
-        """Grow the block device; the filesystem on it is its owner's affair."""
+        """Grow the block device; its owner grows the filesystem."""
 
     def delete_volume(self, volume_id: int) -> None:
         """Remove the block device and its data."""

@@ -1,4 +1,4 @@
-"""What the local cloud offers everybody: locations, server types with their prices, system images.
+"""What the local cloud has for everybody: locations, server types with their prices, system images.
 
 Names and sizes are Hetzner's, prices are rounded from its list of 2026. The GPU types are stand-ins: Hetzner has none
 and neither has this machine, but a scheduler needs something to choose from.
@@ -68,7 +68,7 @@ SERVER_TYPES = (
     ServerType(902, "gpu-l40s", f"L40S ({_STAND_IN})", _STAND_IN, "dedicated", 8, 24, 240, Decimal("1.40"), ("hel1",)),
 )
 
-# Offered as far as the backend holds them.
+# Offered if the backend holds them.
 SYSTEM_IMAGES = (
     SystemImage(11, "debian-12", "Debian 12", "debian", "12"),
     SystemImage(13, "debian-13", "Debian 13", "debian", "13"),

@@ -1,4 +1,4 @@
-"""The commands of actions: what each does to machines and state. Every function may be run again after a crash."""
+"""The commands of actions: what each does to machines and state. Every function may be repeated after a crash."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ type PacketFilter = Mapping[str, Sequence[Rule] | None]
 
 
 def packet_filter(state: State) -> PacketFilter:
-    """The rules for each server by its address: those of all its firewalls together, None where it has none."""
+    """The rules for each server by its address: those of all its firewalls together, None if it has none."""
     return {
         address: [rule for firewall in firewalls for rule in _rules(firewall)] if firewalls else None
         for server in state.servers.values()
@@ -50,7 +50,7 @@ def forget(state: State, server_id: int) -> None:
 
 
 class Commands:
-    """Carries out in the backend the commands of actions, and what the firewalls say."""
+    """Carries out the commands of actions, and enforces the firewalls, in the backend."""
 
     def __init__(self, store: Store, backend: Backend) -> None:
         self._store = store
@@ -81,7 +81,7 @@ class Commands:
         self._commands[action.command](action)
 
     def enforce_firewalls(self) -> None:
-        """Make the backend enforce just the firewalls in the store; raises BackendError."""
+        """Make the backend enforce exactly the firewalls in the store; raises BackendError."""
         with self._enforcing:
             wanted = packet_filter(self._store.state)
             self._backend.filter(wanted)
@@ -114,7 +114,7 @@ class Commands:
         self._stop(action, force=True)
 
     def _shutdown_server(self, action: Action) -> None:
-        """Only send the signal. Whoever watches the machines sees it go off; one that is off shall stay so."""
+        """Only send the signal: the supervisor sees the machine go off. One that is off is to stay off."""
         state = self._store.state
         server = state.servers[action.id_of("server")]
         if server.id in self._backend.running():
@@ -142,7 +142,7 @@ class Commands:
     def _delete_server(self, action: Action) -> None:
         state = self._store.state
         server = state.servers.get(action.id_of("server"))
-        if server is None:  # gone before the crash that brings us here again
+        if server is None:  # deleted before the crash that made us repeat this
             return
         machine = state.machine(server)
         self._backend.stop(machine, force=True)
@@ -167,7 +167,7 @@ class Commands:
         self._backend.delete_image(snapshot_name(action.id_of("image")))
 
     def delete_forgotten_images(self) -> None:
-        """Delete the snapshots that have no record: their deletion failed, but their clients were told it is done."""
+        """Delete the snapshots that have no record: their deletion failed, but their clients were told it was done."""
         for name in self._backend.images():
             if name.startswith(SNAPSHOT) and name not in map(snapshot_name, self._store.state.images):
                 self._backend.delete_image(name)
@@ -214,6 +214,6 @@ class Commands:
             state.volumes[volume.id] = replace(volume, server=server)
 
     def _assign_primary_ip(self, action: Action) -> None:
-        """The machine is made anew around its root: its address is part of how it is wired."""
+        """Remake the machine around its root: its address is part of its wiring."""
         state = self._store.state
         self._backend.create(state.machine(state.servers[action.id_of("server")]))

@@ -1,7 +1,7 @@
-"""What the local cloud knows: one frozen record a resource.
+"""What the local cloud knows: one frozen record per resource.
 
-Only wishes and facts are stored. What can be derived (a server's status, its lock, what a label selector matches) is
-derived when somebody asks, so that it cannot be stale.
+Only wanted states and facts are stored. What can be derived (a server's status, its lock, what a label selector
+matches) is derived when somebody asks, so that it cannot be stale.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SshKey(Resource):
 class Server(Resource):
     server_type: str
     location: str
-    image: str  # name by which the backend knows it: a system image or `snapshot-<id>`
+    image: str  # its name in the backend: a system image or `snapshot-<id>`
     user_data: str
     ssh_public_keys: tuple[str, ...]
     primary_ip: int | None
@@ -76,7 +76,7 @@ class Volume(Resource):
 class PrimaryIp(Resource):
     location: str
     ip: str
-    auto_delete: bool  # goes when its server goes
+    auto_delete: bool  # deleted with its server
     protected: bool = False
 
 
@@ -91,11 +91,11 @@ class Image(Resource):
     protected: bool = False
 
 
-SNAPSHOT = "snapshot-"  # before its id in the name by which the backend knows a snapshot
+SNAPSHOT = "snapshot-"  # comes before the id in a snapshot's name in the backend
 
 
 def snapshot_name(image_id: int) -> str:
-    """The name by which the backend knows a snapshot."""
+    """Return a snapshot's name in the backend."""
     return f"{SNAPSHOT}{image_id}"
 
 
@@ -119,8 +119,8 @@ class Action:
     argument: int = 0  # what the work needs beyond its resources; resize_volume: GB
     status: ActionStatus = "running"
     finished: str | None = None
-    error: tuple[str, str] | None = None  # code and message of a failed one
+    error: tuple[str, str] | None = None  # code and message of a failed action
 
     def id_of(self, kind: str) -> int:
-        """Id of the action's resource of that type; raises StopIteration where it has none."""
+        """Return the id of the action's resource of that type; raises StopIteration if it has none."""
         return next(ref.id for ref in self.resources if ref.type == kind)

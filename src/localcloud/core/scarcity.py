@@ -1,6 +1,6 @@
-"""Scarcity to order: offers without capacity and limits of projects, so that people and tests see what comes of them.
+"""Scarcity on demand: offers without capacity and limits of projects, so that people and tests see their effects.
 
-A file of its own beside the state: the command line writes it while the daemon, whose the state is, runs.
+A file of its own beside the state: the command line writes it while the daemon, which owns the state, runs.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ class Scarcity:
     limits: Mapping[str, int] = field(default_factory=dict)  # project: the most servers it may have
 
     def with_offer(self, server_type: str, location: str, *, sold_out: bool) -> Scarcity:
-        """Sell an offer out, or have capacity for it again."""
+        """Sell an offer out, or give its capacity back."""
         offer = {(server_type, location)}
         return replace(self, sold_out=self.sold_out | offer if sold_out else self.sold_out - offer)
 
     def with_limit(self, project: str, servers: int | None) -> Scarcity:
-        """Limit a project to so many servers, or with None no longer."""
+        """Limit a project to that many servers; None lifts the limit."""
         others = {name: limit for name, limit in self.limits.items() if name != project}
         return replace(self, limits=others if servers is None else {**others, project: servers})
 
     def lines(self) -> list[str]:
-        """Say it to a person."""
+        """Write it for people."""
         return [
             *(f"no capacity for {server_type} in {location}" for server_type, location in sorted(self.sold_out)),
             *(f"limit of project {project}: {servers} servers" for project, servers in sorted(self.limits.items())),
@@ -37,7 +37,7 @@ class Scarcity:
 
 
 def read(directory: Path) -> Scarcity:
-    """Read what is scarce; where nothing was ordered, nothing is."""
+    """Read what is scarce; by default nothing is."""
     path = _file(directory)
     if not path.exists():
         return Scarcity()
@@ -46,7 +46,7 @@ def read(directory: Path) -> Scarcity:
 
 
 def write(directory: Path, scarcity: Scarcity) -> None:
-    """Order scarcity; the next server that is asked for meets it."""
+    """Make this scarce, from the next request for a server on."""
     unfinished = _file(directory).with_suffix(".new")
     unfinished.write_text(json.dumps(asdict(scarcity), default=sorted))
     unfinished.rename(_file(directory))

@@ -1,4 +1,4 @@
-"""The local cloud's state: one JSON file, replaced as a whole at every change.
+"""The local cloud's state: one JSON file, replaced as a whole on every change.
 
 `Store.state` is the state as last saved; take it once and read from it without a lock, it never changes under you.
 Writers work on a copy inside `Store.change()`: what raises there leaves nothing behind.
@@ -23,7 +23,7 @@ from localcloud.core.labels import selector
 from localcloud.core.model import Action, Firewall, Image, PrimaryIp, Server, SshKey, Volume
 from localcloud.paths import NETWORK
 
-_FIRST_HOST = 10  # the bridge and the registry live below
+_FIRST_HOST = 10  # the bridge and the registry are below
 _ACTIONS_KEPT = 1000
 
 
@@ -31,7 +31,7 @@ _ACTIONS_KEPT = 1000
 class State:
     """Every record by id. Ids are given once and increase over all types together."""
 
-    next_id: int = 1000  # the catalogue has the numbers below
+    next_id: int = 1000  # the numbers below are the catalogue's
     servers: dict[int, Server] = field(default_factory=dict)
     ssh_keys: dict[int, SshKey] = field(default_factory=dict)
     firewalls: dict[int, Firewall] = field(default_factory=dict)
@@ -62,11 +62,11 @@ class State:
         return None if server.primary_ip is None else self.primary_ips[server.primary_ip].ip
 
     def server_at(self, address: str) -> Server | None:
-        """The server that has this public IPv4 address: who asks the metadata service."""
+        """The server that has this public IPv4 address, as the metadata service needs it."""
         return next((server for server in self.servers.values() if self.address(server) == address), None)
 
     def machine(self, server: Server) -> Machine:
-        """The server as the backend wants it. Without an address (`ipv4` is empty) it is never started."""
+        """Describe the server for the backend. Without an address (`ipv4` is empty) it is never started."""
         kind = server_type(server.server_type)
         return Machine(
             id=server.id,
@@ -98,7 +98,7 @@ class State:
         ]
 
     def busy(self, kind: str, id_: int) -> Action | None:
-        """The oldest unfinished action on this resource: it is locked while there is one."""
+        """The oldest unfinished action on this resource, which is locked while there is one."""
         for action in self.actions.values():
             if action.status == "running" and any((ref.type, ref.id) == (kind, id_) for ref in action.resources):
                 return action
@@ -134,7 +134,7 @@ class Store:
             self.state = draft
 
     def _save(self, state: State) -> None:
-        # user_data may hold secrets, so the file is the owner's from its first byte.
+        # user_data may hold secrets, so the file is the owner's alone from its first byte.
         scratch = self._path.with_suffix(".new")
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:

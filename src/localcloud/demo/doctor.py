@@ -1,6 +1,6 @@
-"""Says whether this machine can carry the local cloud, and what `make up` will do to it.
+"""Says whether this machine can run the local cloud, and what `make up` will do to it.
 
-Runs as a plain file with the system's Python (3.11 or later) alone: it is asked before anything is installed.
+Runs as a plain file with nothing but the system's Python (3.11 or later), before anything is installed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MEMORY_GIB, DISK_GIB = 16, 30
 APT_SECONDS, APT_PAUSE = 600, 5
 APT_LOCKED = re.compile(r"Could not get lock|Unable to lock|Unable to acquire the dpkg frontend lock")
 
-# What has to be there, and the package of Debian and Ubuntu that brings it.
+# What is needed, and the package of Debian and Ubuntu that has it.
 NEEDED = {
     "podman": "podman",
     "/usr/lib/podman/netavark": "netavark",
@@ -54,12 +54,12 @@ make up will
   create      {STATE.parent} with all data, .venv and inventories/local/.state in this folder
   add         network interfaces parrotpark*, the nftables table `inet parrotpark`, a few loop devices
   set         net.ipv4.ip_forward=1
-make down takes all of it away again but the packages; make stop keeps the data."""
+make down removes all of it again except the packages; make stop keeps the data."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     level: str  # "ok", "warning" or "error"
     text: str
@@ -67,7 +67,7 @@ class Finding:
 
 
 def ok(text: str) -> Finding:
-    """Tell of something good."""
+    """Report a check that passed."""
     return Finding("ok", text)
 
 
@@ -75,13 +75,13 @@ def missing_packages() -> list[str]:
     """List the packages that have to be installed."""
     needed = dict(NEEDED)
     if not unified_cgroups():
-        needed["runc"] = "runc"  # crun refuses that tree
+        needed["runc"] = "runc"  # crun refuses cgroup v1
     packages = [package for what, package in needed.items() if not _is_there(what)]
     return packages if importlib.util.find_spec("ensurepip") else [*packages, "python3-venv"]
 
 
 def install(packages: Sequence[str]) -> int:
-    """Install those that dpkg does not know as installed; with nothing missing, ask nothing of the network."""
+    """Install those that dpkg does not have; if nothing is missing, do not use the network."""
     known = _output("dpkg-query", "-Wf", "${db:Status-Abbrev} ${Package}\n").splitlines()
     missing = [package for package in packages if f"ii  {package}" not in known]
     if not missing:
@@ -96,9 +96,9 @@ def install(packages: Sequence[str]) -> int:
 
 
 def apt_get(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run apt-get, and wait while another package manager is at work: a timer starts one each day.
+    """Run apt-get, and wait while another package manager is running: a timer starts one each day.
 
-    apt itself waits for dpkg's lock only, and not for the one of its lists.
+    apt itself waits only for dpkg's lock, not for that of its lists.
     """
     command = ["apt-get", "-qq", "-o", "APT::Update::Error-Mode=any", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
@@ -107,17 +107,17 @@ def apt_get(*arguments: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode == 0 or not APT_LOCKED.search(done.stderr) or time.monotonic() > deadline:
             return done
-        print("another package manager is at work: waiting for it", file=sys.stderr, flush=True)
+        print("another package manager is running: waiting for it", file=sys.stderr, flush=True)
         time.sleep(APT_PAUSE)
 
 
 def unified_cgroups() -> bool:
-    """Tell whether the host has cgroup v2 alone."""
+    """Tell whether the host has only cgroup v2."""
     return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
 def running() -> bool:
-    """Tell whether a local cloud runs already: then its ports and its space are taken by itself."""
+    """Tell whether a local cloud is running already: then its ports and space are taken by itself."""
     try:
         with (STATE / "daemon.lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -129,7 +129,7 @@ def running() -> bool:
 
 
 def check_root() -> Iterator[Finding]:
-    """Machines, networks and devices are root's to make."""
+    """Only root can make machines, networks and devices."""
     if os.geteuid() == 0:
         yield ok("runs as root")
     else:
@@ -137,7 +137,7 @@ def check_root() -> Iterator[Finding]:
 
 
 def check_packages() -> Iterator[Finding]:
-    """All programs are there or can be installed."""
+    """All programs are installed or can be."""
     missing = missing_packages()
     if not missing:
         yield ok("all packages are installed")
@@ -165,26 +165,26 @@ def check_kernel() -> Iterator[Finding]:
 
 
 def check_room() -> Iterator[Finding]:
-    """Memory and disk suffice."""
+    """There is enough memory and disk."""
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     memory = int(lines["MemTotal"].split()[0]) / 2**20
-    if memory >= MEMORY_GIB * 0.95:  # the kernel keeps some of what was bought for itself
+    if memory >= MEMORY_GIB * 0.95:  # the kernel keeps some for itself
         yield ok(f"{memory:.0f} GiB of memory")
     else:
-        yield Finding("error", f"{memory:.0f} GiB of memory", f"{MEMORY_GIB} GiB are needed")
+        yield Finding("error", f"only {memory:.0f} GiB of memory", f"use a machine with {MEMORY_GIB} GiB")
     place = next(path for path in (STATE, *STATE.parents) if path.exists())
     free = shutil.disk_usage(place).free / 2**30
     if free >= DISK_GIB or (STATE / "state.json").exists():
         yield ok(f"{free:.0f} GiB free below {place}")
     else:
         fix = f"{DISK_GIB} GiB are needed: make room, or mount a larger disk at {STATE.parent}"
-        yield Finding("error", f"{free:.0f} GiB free below {place}", fix)
+        yield Finding("error", f"only {free:.0f} GiB free below {place}", fix)
 
 
 def check_network() -> Iterator[Finding]:
     """Ports and addresses are free."""
     if running():
-        yield ok("a local cloud runs already")
+        yield ok("a local cloud is running already")
         return
     for port, use in ((API_PORT, "cloud API"), (CHAT_PORT, "chat")):
         try:
@@ -219,7 +219,7 @@ def check_filters() -> Iterator[Finding]:
 
 
 def check_indexes() -> Iterator[Finding]:
-    """Packages can be had, asked for as apt and pip ask."""
+    """The package indexes of apt and pip can be reached."""
     if shutil.which("apt-get") and os.geteuid() == 0:
         yield _reached("apt", apt_get("update"))
     if importlib.util.find_spec("pip"):
@@ -232,21 +232,21 @@ def _reached(client: str, done: subprocess.CompletedProcess[str]) -> Finding:
         return ok(f"{client} reaches its package index")
     said = (done.stderr.strip() or "no answer").splitlines()[-1]
     if APT_LOCKED.search(done.stderr):
-        return Finding("error", f"another package manager does not end: {said}", "end it, then run this again")
+        return Finding("error", f"another package manager keeps running: {said}", "end it, then run this again")
     fix = f"fix network, proxy or CA settings until this works: {' '.join(done.args)}"
     return Finding("error", f"{client} does not reach its package index: {said}", fix)
 
 
 def check_names() -> Iterator[Finding]:
     """Machines can ask the name servers that this machine asks."""
-    behind = Path("/run/systemd/resolve/resolv.conf")  # where /etc/resolv.conf names the host's own resolver
-    lines = (behind if behind.exists() else Path("/etc/resolv.conf")).read_text().splitlines()
+    upstream = Path("/run/systemd/resolve/resolv.conf")  # where /etc/resolv.conf names the host's own resolver
+    lines = (upstream if upstream.exists() else Path("/etc/resolv.conf")).read_text().splitlines()
     servers = [line.split()[1] for line in lines if line.startswith("nameserver ")]
     if any(not server.startswith(("127.", "::1")) for server in servers):
         yield ok(f"name servers: {' '.join(servers)}")
     else:
-        fix = "name one in /etc/resolv.conf that machines can reach too"
-        yield Finding("error", f"no name server but on the loopback: {' '.join(servers) or 'none'}", fix)
+        fix = "add one to /etc/resolv.conf that machines can reach too"
+        yield Finding("error", f"no name server except on the loopback: {' '.join(servers) or 'none'}", fix)
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

@@ -78,7 +78,7 @@ class Meter:
             self.disk = max(self.disk, now.disk)
 
     def summary(self) -> str:
-        """One line: downloads, and how far memory and disk rose above the first reading at most."""
+        """One line: downloads, and how far memory and disk rose at most above the first reading."""
         now = read()
         return (
             f"{(now.received - self._since.received) / 1e9:.2f} GB downloaded, "

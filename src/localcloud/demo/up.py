@@ -1,4 +1,4 @@
-"""`make up`: from nothing to a chat that answers, with what each part took."""
+"""`make up`: from nothing to a chat that answers, with the time each step took."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ ENDPOINTS = Path("inventories/local/.state/endpoints.json")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One part of the work: what it is called and the program that does it."""
+    """One step of the work: its title and the program that does it."""
 
     title: str
     command: Sequence[str]
 
 
 def remember(model: str | None, file: Path = CHAT_MODEL) -> None:
-    """Note which model answers, for this run and for later ones, until another one is named.
+    """Record which model answers, for this run and for later ones, until another one is named.
 
     Raises:
         ModelError: what is named is not a model.
@@ -94,11 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def print_summary(endpoints: verify.Endpoints, times: Sequence[tuple[str, float]], total: float, cost: str) -> None:
-    """Print where the time went and where to go now."""
+    """Print where the time went and where to go next."""
     print("\n" + "".join(f"  {title:<20}{seconds:>7.0f} s\n" for title, seconds in times), end="")
     print(f"  {'Everything':<20}{total:>7.0f} s   {cost}\n")
     print(f"  Chat      {endpoints.chat}\n  Login     {endpoints.admin_email}")
-    print("  Password  make password: makes a new one and shows it")
+    print("  Password  run make password: it makes a new one and shows it")
     print(f"  API       {endpoints.api}\n  Keys, CA  {ENDPOINTS}\n")
     print("  From a laptop: ssh -L 8443:localhost:8443 root@this-machine, then open the same address there.")
     print(f"  The browser warns until it trusts the CA in {endpoints.ca}.")

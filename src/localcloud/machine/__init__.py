@@ -1,1 +1,1 @@
-"""What acts as root upon the user's machine, in the daemon and the command line: containers, networks, disks."""
+"""What acts as root on the user's machine, in the daemon and the command line: containers, networks, disks."""

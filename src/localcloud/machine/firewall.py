@@ -1,10 +1,10 @@
 """The packet filter and address translation of all machines: one nftables table, replaced as a whole.
 
-Meaning of the rules, as Hetzner defines it: with a firewall applied nothing comes in but by rule; everything goes out,
-unless there is an outgoing rule: then nothing goes out but by rule. Answers always pass.
+Rules mean what they mean at Hetzner: with a firewall applied, only what a rule allows comes in; everything goes out,
+unless there is an outgoing rule: then only what a rule allows goes out. Answers always pass.
 
-The machines' "public" addresses are public on this host only: what comes from outside it does not reach them. Of the
-host itself they reach what `paths.SERVICES` names, whatever else listens on all its addresses.
+The machines' "public" addresses are public on this host only: nothing from outside reaches them. On the host itself
+the machines reach only what `paths.SERVICES` names, whatever else listens on all its addresses.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ table inet {TABLE} {{
 {out_of}{into}  }}
   chain from_machines {{
     type filter hook prerouting priority -300
-    # Nobody speaks in another's name: the metadata service knows a machine by its address.
+    # No machine may use another's address: the metadata service identifies machines by it.
     iifname "{TABLE}*" meta nfproto ipv6 drop
     iifname "{TABLE}*" fib saddr . iif oif missing drop
   }}
   chain between {{
     type filter hook forward priority -10
     iifname != "{TABLE}*" ct state new oifname "{TABLE}*" drop
-    # What the host hands on to containers of its own is among its services.
+    # What the host forwards to its own containers counts as its services.
     iifname "{TABLE}*" ct status dnat jump services
     jump judge
   }}

@@ -1,4 +1,4 @@
-"""The socket that a server of ours accepts on, and whether one answers."""
+"""The listening socket of our servers, and whether one answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.client import HTTPException
 
 
 def listen(address: str, port: int) -> socket.socket:
-    """Listen on the address; port 0 stands for a free one.
+    """Listen on the address; port 0 means any free one.
 
     It names its protocol: asyncio sets TCP_NODELAY only then, and without it every answer waits 40 ms for an
     acknowledgement.
@@ -30,7 +30,7 @@ def listen(address: str, port: int) -> socket.socket:
 
 
 def answers(url: str, headers: Mapping[str, str] | None = None) -> bool:
-    """Tell whether somebody serves what is at the URL, now."""
+    """Tell whether the URL answers now."""
     request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 # the URL is ours
     with suppress(OSError, HTTPException), urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310
         return bool(reply.status == 200)

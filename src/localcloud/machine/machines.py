@@ -17,12 +17,12 @@ GUEST = Path(__file__).parent / "guest"
 BOOT_SECONDS = 30.0
 SHUTDOWN_SECONDS = 30
 PAUSE_SECONDS = 20.0
-POWER_BUTTON = "SIGRTMIN+4"  # systemd takes it for what a real machine's power button says
-POWERED_OFF = 130  # how a container ends whose init asked for power-off; a reboot ends in 129
+POWER_BUTTON = "SIGRTMIN+4"  # systemd takes it for a press of a real machine's power button
+POWERED_OFF = 130  # exit code of a container whose init asked for power-off; of a reboot it is 129
 
-# Capabilities over what all machines and the host have in common: clock, modules, hardware, kernel log, suspend,
+# Capabilities over what all machines share with the host: clock, modules, hardware, kernel log, suspend,
 # accounting, security policies.
-HOST_S_OWN = (
+HOST_CAPABILITIES = (
     *("SYS_TIME", "SYS_MODULE", "SYS_RAWIO", "SYSLOG", "BLOCK_SUSPEND", "WAKE_ALARM"),
     *("SYS_PACCT", "MAC_ADMIN", "MAC_OVERRIDE"),
 )
@@ -34,7 +34,7 @@ def container_name(machine_id: int) -> str:
 
 
 def container_arguments(machine: Machine, directory: Path, netns: Path, host_cores: int) -> list[str]:
-    """Tell Podman what a machine is: all that systemd needs, but nothing that is the whole host's."""
+    """Tell Podman what a machine is: all that systemd needs, but nothing that affects the whole host."""
     # More cores than the host has are no limit at all.
     cores = [f"--cpus={machine.cores}"] if machine.cores < host_cores else []
     return [
@@ -46,7 +46,7 @@ def container_arguments(machine: Machine, directory: Path, netns: Path, host_cor
         "--cgroupns=private",
         "--stop-signal=SIGRTMIN+3",
         "--cap-add=all",
-        *(f"--cap-drop={capability}" for capability in HOST_S_OWN),
+        *(f"--cap-drop={capability}" for capability in HOST_CAPABILITIES),
         f"--security-opt=seccomp={podman.SECCOMP}",
         "--security-opt=apparmor=unconfined",
         "--security-opt=label=disable",
@@ -65,7 +65,7 @@ def container_arguments(machine: Machine, directory: Path, netns: Path, host_cor
 
 
 def devices(machine: Machine) -> list[str]:
-    """List the devices that a machine may use beside what every container may, as rules of device cgroups."""
+    """List the devices that a machine may use besides those of every container, as rules of device cgroups."""
     return [
         "c 5:* rwm",  # terminals: containers inside are given all of them, and may not get more than the machine has
         "c 10:229 rwm",  # fuse
@@ -74,10 +74,10 @@ def devices(machine: Machine) -> list[str]:
 
 
 class PodmanBackend:
-    """Carries the API's servers as containers of this host."""
+    """Runs the API's servers as containers on this host."""
 
     def __init__(self) -> None:
-        """Set Podman for this host."""
+        """Configure Podman for this host."""
         podman.configure()
         self._lock = threading.Lock()  # loop devices and the packet filter are the whole host's
 
@@ -113,12 +113,12 @@ class PodmanBackend:
         self._await_init(machine)
 
     def stop(self, machine: Machine, *, force: bool) -> None:
-        """Shut the machine down in order, or with `force` pull its plug."""
+        """Shut the machine down cleanly, or with `force` pull its plug."""
         seconds = 0 if force else SHUTDOWN_SECONDS
         podman.podman("stop", "--ignore", f"--time={seconds}", container_name(machine.id))
 
     def shutdown(self, machine: Machine) -> None:
-        """Press the machine's power button; what becomes of that is the machine's affair."""
+        """Press the machine's power button; the machine decides what it does then."""
         try:
             if machine.id in self.running():
                 podman.podman("kill", f"--signal={POWER_BUTTON}", container_name(machine.id))
@@ -135,17 +135,17 @@ class PodmanBackend:
         roots.delete(container_name(machine.id))
 
     def running(self) -> frozenset[int]:
-        """Ids of the machines that run now."""
+        """Return the ids of the machines that are running."""
         return frozenset(machine_id for machine_id in _known() if first_process(machine_id) is not None)
 
     def powered_off(self, machine_id: int) -> bool:
-        """Tell whether the machine switched itself off, rather than rebooted or was killed."""
+        """Tell whether the machine switched itself off, rather than rebooting or being killed."""
         return podman.exit_code(container_name(machine_id)) == POWERED_OFF
 
     def snapshot(self, machine: Machine, image: str) -> int:
         """Save the machine's root as `image`; return its size in bytes."""
         name = container_name(machine.id)
-        if not self._pause(machine):  # a copy of what changes meanwhile would be of no use
+        if not self._pause(machine):  # a copy of files that change meanwhile would be useless
             return roots.snapshot(name, image)
         try:
             return roots.snapshot_in_use(name, image)
@@ -153,7 +153,7 @@ class PodmanBackend:
             podman.podman("unpause", name)
 
     def _pause(self, machine: Machine) -> bool:
-        """Freeze a machine; tell whether it runs at all.
+        """Freeze a machine; tell whether it is running at all.
 
         On cgroup v1 the runtime gives up ("unable to freeze") after a third of a second in which new processes appear,
         as they do while a machine boots.
@@ -176,15 +176,15 @@ class PodmanBackend:
     def delete_image(self, image: str) -> None:
         """Remove a snapshot."""
         if image in images.SUITES:
-            raise BackendError(f"{image} is a system image")
+            raise BackendError(f"{image} is a system image: only snapshots can be deleted")
         roots.delete_image(image)
 
     def create_volume(self, volume_id: int, size_gb: int, filesystem: str | None) -> None:
-        """Make a block device of `size_gb`, formatted (ext4 or xfs) where a filesystem is named."""
+        """Make a block device of `size_gb`, formatted (ext4 or xfs) if a filesystem is named."""
         volumes.create(volume_id, size_gb, filesystem)
 
     def resize_volume(self, volume_id: int, size_gb: int) -> None:
-        """Grow the block device; the filesystem on it is its owner's affair."""
+        """Grow the block device; its owner grows the filesystem."""
         with self._lock:
             volumes.resize(volume_id, size_gb)
 
@@ -219,7 +219,7 @@ class PodmanBackend:
             pid = first_process(machine.id)
             if pid is None:
                 said = podman.podman("logs", "--tail=1", container_name(machine.id)).strip()
-                raise BackendError(f"{machine.name} ended while it booted: {said}")
+                raise BackendError(f"{machine.name} stopped while booting: {said}")
             if Path(f"/proc/{pid}/root/run/systemd/private").exists():
                 return
             time.sleep(0.05)
@@ -227,9 +227,9 @@ class PodmanBackend:
 
 
 def first_process(machine_id: int) -> int | None:
-    """Return the process id of a machine's init as the host sees it, or None where the machine is off.
+    """Return the process id of a machine's init as the host sees it, or None if the machine is off.
 
-    A process belongs to the machine if it lives in the machine's network: the number alone may have gone to another.
+    A process belongs to the machine if it is in the machine's network: the id alone may have been reused.
     """
     try:
         pid = int(podman.pid_file(container_name(machine_id)).read_text())

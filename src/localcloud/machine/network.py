@@ -1,4 +1,4 @@
-"""The machines' network: no machine sees another but through the host, so that every packet meets the filter.
+"""The machines' network: machines see each other only through the host, so that every packet passes the filter.
 
 Each machine has a network namespace of its own, joined to the host by a veth pair, and a route of 32 bits points there,
 as on Hetzner's hosts. `parrotpark0` is a bridge without ports: it only carries the cloud's own addresses.
@@ -46,7 +46,7 @@ def ensure_bridge() -> None:
 
 
 def remove_bridge() -> None:
-    """Take the cloud's own addresses away and put forwarding back to what it was."""
+    """Remove the cloud's own addresses and restore the forwarding setting."""
     if _exists(BRIDGE):
         run("ip", "link", "delete", BRIDGE)
     if FORMER_IP_FORWARD.exists():
@@ -95,15 +95,15 @@ def remove_machines() -> None:
 
 
 def resolvers() -> str:
-    """Render whom the host asks for names, as resolv.conf, but for what only it reaches."""
+    """Render the host's name servers, as resolv.conf, except those that only the host can reach."""
     # Where systemd-resolved answers on the host's loopback, this file names the servers behind it.
-    behind = Path("/run/systemd/resolve/resolv.conf")
-    lines = (behind if behind.exists() else Path("/etc/resolv.conf")).read_text().splitlines(keepends=True)
+    upstream = Path("/run/systemd/resolve/resolv.conf")
+    lines = (upstream if upstream.exists() else Path("/etc/resolv.conf")).read_text().splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith(("nameserver 127.", "nameserver ::1")))
 
 
 def name_servers() -> list[IPv4Address]:
-    """List whom machines ask for names; the host may do that itself."""
+    """List the machines' name servers; the host may be one of them."""
     asked = [line.split()[1] for line in resolvers().splitlines() if line.startswith("nameserver ")]
     return [IPv4Address(address) for address in asked if ":" not in address]
 

@@ -1,4 +1,4 @@
-"""Podman with a storage of its own, so that the user's Podman neither sees our containers nor we theirs."""
+"""Podman with a storage of its own, so that neither we nor the user's Podman see the other's containers."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CONFIG = STATE / "containers.conf"
 SECCOMP = STATE / "seccomp.json"
 END_SECONDS = 10.0
 CGROUPS = ("parrotpark", "parrotpark.slice")
-# What runc and crun let every container use: the harmless ones of the kernel, its own terminals, and a name for any.
-EVERYBODY_S_DEVICES = (
+# What runc and crun let every container use: harmless kernel devices, its own terminals, and mknod of any device.
+COMMON_DEVICES = (
     *("b *:* m", "c *:* m"),
     *(f"c {number} rwm" for number in ("1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2", "10:200", "136:*")),
 )
@@ -29,7 +29,7 @@ EVERYBODY_S_DEVICES = (
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What differs between hosts and decides how Podman must be set."""
+    """What differs between hosts and decides how Podman must be configured."""
 
     unified_cgroups: bool
     systemd: bool
@@ -51,7 +51,7 @@ class Host:
 
 def render_config(host: Host) -> str:
     """Render containers.conf."""
-    # Podman lowers its own limit of processes to the number of process ids.
+    # Podman lowers its own limit on processes to the number of process ids.
     files, processes = _at_most(host.open_files, 1_048_576), _at_most(host.processes, host.process_ids)
     return "\n".join(
         [
@@ -79,8 +79,8 @@ def _at_most(limit: int, most: int) -> int:
 
 
 def render_seccomp() -> str:
-    """Render the filter of system calls: a machine may reboot itself, but these go around what separates it."""
-    host_s_own = ["kexec_load", "kexec_file_load", "perf_event_open", "swapoff", "swapon"]
+    """Render the filter of system calls: these would get around a machine's isolation, unlike a reboot."""
+    whole_host = ["kexec_load", "kexec_file_load", "perf_event_open", "swapoff", "swapon"]
     around_paths = ["open_by_handle_at"]  # opens any file of the file system that a mount comes from
     keyrings = ["add_key", "keyctl", "request_key"]  # root's are the same in all machines
     return json.dumps(
@@ -88,7 +88,7 @@ def render_seccomp() -> str:
             "defaultAction": "SCMP_ACT_ALLOW",
             "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
             "syscalls": [
-                {"names": [*host_s_own, *around_paths], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM},
+                {"names": [*whole_host, *around_paths], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM},
                 # Programs do without a keyring where the kernel has none.
                 {"names": keyrings, "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS},
             ],
@@ -119,7 +119,7 @@ def run_attached(name: str, *arguments: str) -> None:
     """Run a container to its end and remove it.
 
     Raises:
-        BackendError: Podman or what ran in it failed.
+        BackendError: Podman or the container failed.
     """
     try:
         podman("run", "--replace", f"--name={name}", f"--label={LABEL}", *_own_cgroup(name), *arguments)
@@ -128,13 +128,13 @@ def run_attached(name: str, *arguments: str) -> None:
 
 
 def run_detached(name: str, *arguments: str, devices: Sequence[str] = ()) -> None:
-    """Start a container under its name, in place of one that ended; `devices` are rules as device cgroups have them.
+    """Start a container under its name, in place of one that ended; `devices` are rules of device cgroups.
 
     Raises:
         BackendError: Podman failed.
     """
     remove(name)
-    _bound_devices(name, devices)
+    _limit_devices(name, devices)
     pid_file(name).parent.mkdir(parents=True, exist_ok=True)
     podman("run", "--detach", f"--name={name}", f"--label={LABEL}", f"--pidfile={pid_file(name)}", *_own_cgroup(name),
            *(f"--device-cgroup-rule={rule}" for rule in devices), *arguments)  # fmt: skip
@@ -154,10 +154,10 @@ def _own_cgroup(name: str) -> list[str]:
     return [f"--cgroup-parent={'parrotpark.slice' if Host.detect().systemd else f'/parrotpark/{name}'}"]
 
 
-def _bound_devices(name: str, devices: Sequence[str]) -> None:
-    """Let a container's control group and all below it allow these devices at most.
+def _limit_devices(name: str, devices: Sequence[str]) -> None:
+    """Limit a container's control group, and all below it, to these devices.
 
-    On cgroup v1 the container's root may write its own group's rules, and may not see the group above it.
+    On cgroup v1 the container's root may write its own group's rules, but cannot see the group above it.
     """
     hierarchy = Path("/sys/fs/cgroup/devices")
     if Host.detect().systemd or not hierarchy.is_dir():
@@ -165,12 +165,12 @@ def _bound_devices(name: str, devices: Sequence[str]) -> None:
     group = hierarchy / "parrotpark" / name
     group.mkdir(parents=True)
     (group / "devices.deny").write_text("a")
-    for rule in (*EVERYBODY_S_DEVICES, *devices):
+    for rule in (*COMMON_DEVICES, *devices):
         (group / "devices.allow").write_text(rule)
 
 
 def remove_cgroups(pattern: str) -> None:
-    """Remove the control groups of what ended, by their name below the root of a hierarchy.
+    """Remove the control groups of what has ended, by their name below the root of a hierarchy.
 
     Raises:
         BackendError: a process in them does not end.
@@ -185,9 +185,9 @@ def _remove_cgroup(group: Path) -> None:
     while group.exists():
         try:
             group.rmdir()
-        except OSError as error:  # what watched the container outlives it a moment
+        except OSError as error:  # the container's monitor outlives it for a moment
             if time.monotonic() > deadline:
-                raise BackendError(f"what runs in {group} does not end") from error
+                raise BackendError(f"the processes in {group} do not end: kill them") from error
             time.sleep(0.05)
 
 
@@ -197,7 +197,7 @@ def pid_file(name: str) -> Path:
 
 
 def alive(name: str) -> bool:
-    """Tell whether a container's first process lives, by the cgroup it is in: its number may have gone to another."""
+    """Tell whether a container's first process lives, by its cgroup: its id may have been reused."""
     try:
         pid = int(pid_file(name).read_text())
         return "parrotpark" in Path(f"/proc/{pid}/cgroup").read_text()
@@ -206,7 +206,7 @@ def alive(name: str) -> bool:
 
 
 def exit_code(name: str) -> int | None:
-    """Return with which code a container ended, or None where it did not end or never was."""
+    """Return the exit code of a container, or None if it has not ended or never existed."""
     said = podman("ps", "--all", "--filter", f"name=^{name}$", "--format", "{{.Exited}} {{.ExitCode}}").split()
     return int(said[1]) if said and said[0] == "true" else None
 

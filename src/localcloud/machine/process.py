@@ -13,13 +13,13 @@ def run(*argv: str | Path, stdin: str | None = None, env: Mapping[str, str] | No
     """Run a program to its end and return what it printed.
 
     Raises:
-        BackendError: the program is missing or failed; the message holds its first complaint.
+        BackendError: the program is missing or failed; the message contains its first error.
     """
     name = Path(argv[0]).name
     try:
         done = subprocess.run(argv, input=stdin, env=env, capture_output=True, text=True, errors="replace", check=False)
     except FileNotFoundError as error:
-        raise BackendError(f"{name} is not installed") from error
+        raise BackendError(f"{name} is not installed: run make doctor") from error
     if done.returncode != 0:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or [f"exit status {done.returncode}"]
         said = next((line for line in lines if line.lower().startswith(("e:", "error"))), lines[-1])

@@ -1,7 +1,7 @@
 """A container registry on the bridge: Debian's own, in a container, with its data beside the other state.
 
-It speaks plain HTTP and knows no passwords: only this host and its machines reach it, and they may only pull. What is
-pushed comes in by a door that this host's root opens.
+It speaks plain HTTP and knows no passwords: only this host and its machines reach it, and they may only pull. Pushes
+come in by a door that this host's root opens.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ http:
 
 
 def ensure_image(progress: Callable[[str], None]) -> None:
-    """Build the registry's image upon the system image unless it is there."""
+    """Build the registry's image on top of the system image unless it exists."""
     images.ensure(BASE, progress)
     base = str(roots.image_facts(BASE)["recipe"])
     recipe = hashlib.sha256(f"{base} {PACKAGE}".encode()).hexdigest()
@@ -69,17 +69,17 @@ def ensure_image(progress: Callable[[str], None]) -> None:
 
 
 def runs() -> bool:
-    """Tell whether the registry runs, as this program would start it."""
+    """Tell whether the registry runs with this program's configuration."""
     return podman.alive(NAME) and _config(NAME).read_text() == PULL_ONLY
 
 
 def start() -> None:
-    """Start the registry from its newest image; what was pushed before is there."""
+    """Start the registry from its newest image; what was pushed before is kept."""
     _serve(NAME, PULL_ONLY, "--network=host")
 
 
 def wait() -> None:
-    """Wait until the registry answers, which the supervisor starts.
+    """Wait until the registry, which the supervisor starts, answers.
 
     Raises:
         BackendError: it does not.
@@ -88,7 +88,7 @@ def wait() -> None:
     while not answers(f"http://{GATEWAY}:{REGISTRY_PORT}/v2/"):
         if time.monotonic() > deadline:
             raise BackendError(
-                f"the registry does not answer on {GATEWAY}:{REGISTRY_PORT}; `python -m localcloud logs` tells why"
+                f"the registry does not answer on {GATEWAY}:{REGISTRY_PORT}; `python -m localcloud logs` says why"
             )
         time.sleep(0.1)
 

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def wanted_ports(state: State) -> dict[int, str]:
-    """List the ports to relay, each with the address of its server; the older of two servers has a port."""
+    """List the ports to relay, each with the address of its server; of two servers the older gets the port."""
     ports: dict[int, str] = {}
     for server in state.servers.values():
         port, address = server.labels.get(LABEL, ""), state.address(server)
@@ -36,7 +36,7 @@ class Relays:
         self._refused: set[int] = set()
 
     async def converge(self, ports: Mapping[int, str]) -> None:
-        """Run just these relays; a port that another program has is reported once and tried again each time."""
+        """Run exactly these relays; a port that another program has is reported once and tried again each time."""
         for port, (address, server) in list(self._running.items()):
             if ports.get(port) != address:
                 server.close()

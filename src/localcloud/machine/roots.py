@@ -1,9 +1,9 @@
 """Root file systems of containers: a stack of read-only layers and a writable directory, joined by an overlay mount.
 
-An image is a list of layers. A snapshot makes a layer of a machine's topmost directory: where the machine is off by
-moving it, which takes no time however much is in it, where it runs by copying. Machines made from it start at once.
+An image is a list of layers. A snapshot turns a machine's topmost directory into a layer: if the machine is off by
+moving it, which takes no time however much is in it, if it runs by copying it. Machines made from it start at once.
 
-Podman inside a machine cannot put overlays upon ours: its /var/lib/containers is a plain directory beside the stack.
+Podman inside a machine cannot put overlays on ours: its /var/lib/containers is a plain directory beside the stack.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ MOST_LAYERS = 32  # the kernel takes one page of mount options: about 50 of our 
 
 
 def directory(name: str) -> Path:
-    """Return the directory that holds all there is of a container."""
+    """Return the directory that holds everything of a container."""
     return MACHINES / name
 
 
 def images() -> list[str]:
-    """Name the images there are."""
+    """Name the existing images."""
     return sorted(path.stem for path in IMAGES.glob("*.json"))
 
 
 @contextmanager
 def unfinished_layer() -> Iterator[Path]:
-    """Give a directory to fill; it is gone afterwards unless `add_image` took it."""
+    """Yield a directory to fill; it is removed afterwards unless `add_image` took it."""
     path = LAYERS / f".{uuid4().hex}"
     path.mkdir(parents=True, mode=0o700)
     try:
@@ -48,7 +48,7 @@ def unfinished_layer() -> Iterator[Path]:
 
 
 def add_image(name: str, below: Sequence[str], unfinished: Path, **facts: str) -> Path:
-    """Make of a filled directory the top layer of an image, at once or not at all; return the layer."""
+    """Turn a filled directory into the top layer of an image, atomically; return the layer."""
     layer = LAYERS / unfinished.name.removeprefix(".")
     with _records():
         unfinished.rename(layer)
@@ -62,20 +62,20 @@ def _record_image(name: str, layers: Sequence[str], facts: Mapping[str, str]) ->
 
 
 def image_facts(name: str) -> dict[str, str]:
-    """Return what `add_image` was told about an image, or nothing where there is no such image."""
+    """Return what `add_image` was told about an image; empty if there is no such image."""
     path = IMAGES / f"{name}.json"
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def delete_image(name: str) -> None:
-    """Forget an image; its layers stay while anything else stands on them."""
+    """Forget an image; its layers stay while anything else uses them."""
     with _records():
         (IMAGES / f"{name}.json").unlink(missing_ok=True)
-    _sweep_layers()
+    _remove_unused_layers()
 
 
 def create(name: str, image: str) -> Path:
-    """Make a root from an image and mount it; return where."""
+    """Make a root from an image and mount it; return the mount point."""
     record = directory(name) / "layers.json"
     with _records():
         if not record.exists():
@@ -87,7 +87,7 @@ def create(name: str, image: str) -> Path:
 
 
 def mount(name: str) -> Path:
-    """Mount a root unless it is mounted; return where."""
+    """Mount a root unless it is mounted; return the mount point."""
     top = directory(name)
     root = top / "root"
     if not root.is_mount():
@@ -97,26 +97,26 @@ def mount(name: str) -> Path:
         for part in ("root", "work", "upper"):
             (top / part).mkdir(exist_ok=True)
         lower = ":".join(str(LAYERS / layer / "root") for layer in reversed(layers))
-        # Layers must mean the same after being copied: no references from one into another.
+        # Layers must mean the same after being copied: no references between them.
         options = f"lowerdir={lower},upperdir={top}/upper,workdir={top}/work,index=off,metacopy=off,redirect_dir=off"
         run("mount", "-t", "overlay", "parrotpark", "-o", options, root)
     return root
 
 
-def _copy_containers(baked: Path, containers: Path) -> None:
+def _copy_containers(source: Path, containers: Path) -> None:
     if not containers.exists():
         unfinished = containers.with_suffix(".new")
         unfinished.mkdir(exist_ok=True)
-        if baked.exists():
-            run("cp", "-a", "--reflink=auto", f"{baked}/.", unfinished)
+        if source.exists():
+            run("cp", "-a", "--reflink=auto", f"{source}/.", unfinished)
         unfinished.rename(containers)
 
 
 def snapshot(name: str, image: str, **facts: str) -> int:
-    """Save a root that nothing runs on as an image, without copying; return the bytes that it adds.
+    """Save a root that is not in use as an image, without copying; return the bytes that it adds.
 
-    Its topmost directory becomes the image's layer, and it stands on that itself from now on. Cut off at any moment
-    this loses nothing: done again it goes on where it was.
+    Its topmost directory becomes the image's layer, and is from now on the root's own layer, too. If interrupted,
+    this loses nothing: when repeated, it goes on from there.
     """
     _unmount(name)
     os.sync()
@@ -124,7 +124,7 @@ def snapshot(name: str, image: str, **facts: str) -> int:
     if (directory(name) / "upper").exists():  # else nothing was written since the last snapshot
         if len(_layers_of(name)) >= MOST_LAYERS:
             return snapshot_in_use(name, image, **facts)
-        _stand_on_new_layer(name)
+        _add_empty_layer(name)
         _fill_top_layer(name)
     layers = _layers_of(name)
     with _records():
@@ -132,7 +132,7 @@ def snapshot(name: str, image: str, **facts: str) -> int:
     return size(LAYERS / layers[-1])
 
 
-def _stand_on_new_layer(name: str) -> None:
+def _add_empty_layer(name: str) -> None:
     layer = LAYERS / uuid4().hex
     with _records():
         layer.mkdir(mode=0o700)
@@ -140,7 +140,7 @@ def _stand_on_new_layer(name: str) -> None:
 
 
 def _fill_top_layer(name: str) -> None:
-    """Move what is written last into a root's top layer, where that is still to be done; `root` comes last."""
+    """Move what was written last into a root's top layer, if that is still to be done; `root` comes last."""
     top, layer = directory(name), LAYERS / _layers_of(name)[-1]
     if not (layer / "root").exists():
         if not (layer / "containers").exists():
@@ -164,13 +164,13 @@ def size(path: Path) -> int:
 
 
 def delete(name: str) -> None:
-    """Unmount and remove a root and all beside it."""
+    """Unmount and remove a root and everything beside it."""
     _unmount(name)
     with _records():
         (directory(name) / "layers.json").unlink(missing_ok=True)
     if directory(name).exists():
         shutil.rmtree(directory(name))
-    _sweep_layers()
+    _remove_unused_layers()
 
 
 def _unmount(name: str) -> None:
@@ -180,7 +180,7 @@ def _unmount(name: str) -> None:
 
 
 def remove_unfinished() -> None:
-    """Remove the layers that a crash left half made or half removed."""
+    """Remove the layers that a crash left half-made or half-removed."""
     for layer in LAYERS.glob(".*"):
         shutil.rmtree(layer)
 
@@ -198,13 +198,13 @@ def _write(record: Path, content: object) -> None:
     unfinished.rename(record)
 
 
-def _sweep_layers() -> None:
+def _remove_unused_layers() -> None:
     with _records():
         records = [json.loads(path.read_text())["layers"] for path in IMAGES.glob("*.json")]
         records += [json.loads(path.read_text()) for path in MACHINES.glob("*/layers.json")]
         used = {layer for layers in records for layer in layers}
         unused = [path for path in LAYERS.glob("[!.]*") if path.name not in used]
-        # From here on they are this thread's alone: another that sweeps does not see them.
+        # From here on they are this thread's alone: another that removes layers does not see them.
         doomed = [path.rename(path.with_name(f".{path.name}")) for path in unused]
     for path in doomed:
         shutil.rmtree(path)
@@ -212,7 +212,7 @@ def _sweep_layers() -> None:
 
 @contextmanager
 def _records() -> Iterator[None]:
-    """Keep other threads, and the command line, from what says which layers are used."""
+    """Lock the records of which layers are used against other threads and the command line."""
     LAYERS.mkdir(parents=True, exist_ok=True)
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

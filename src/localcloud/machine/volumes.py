@@ -1,6 +1,6 @@
-"""Volumes: sparse files that the host shows as loop devices, and machines as block devices.
+"""Volumes: sparse files that appear as loop devices on the host, and as block devices in machines.
 
-Every machine has loop devices of its own, so that it may use those and no others from its start to its end.
+Every machine has loop devices of its own, so that all its life it may use those and no others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RELEASE_SECONDS = 5.0
 
 
 def create(volume_id: int, size_gb: int, filesystem: str | None) -> None:
-    """Make a volume, formatted where a filesystem is named; one that exists is left as it is."""
+    """Make a volume, formatted if a filesystem is named; one that exists is left as it is."""
     path = _path(volume_id)
     if path.exists():
         return
@@ -57,13 +57,13 @@ def delete(volume_id: int) -> None:
 
 
 def device_numbers(ipv4: str) -> list[tuple[int, int]]:
-    """List major and minor of the block devices that are the machine's alone: at them its volumes are shown."""
+    """List major and minor numbers of the machine's own block devices, which show its volumes."""
     most_partitions = int(MAX_PART.read_text())  # their numbers lie between those of the devices
     return [(LOOP_MAJOR, number << most_partitions.bit_length()) for number in _loop_numbers(ipv4)]
 
 
 def show(volume_ids: Sequence[int], ipv4: str) -> dict[int, Path]:
-    """Show just these volumes at the devices of the machine that has this address; return each volume's device.
+    """Show exactly these volumes at the devices of the machine with this address; return each volume's device.
 
     A volume that another machine still has mounted stays there.
 
@@ -91,7 +91,7 @@ def show(volume_ids: Sequence[int], ipv4: str) -> dict[int, Path]:
 
 
 def detach(volume_id: int) -> None:
-    """Take a volume's block device away."""
+    """Remove a volume's block device."""
     for device in devices().get(_path(volume_id), []):
         _free(device)
 
@@ -101,11 +101,11 @@ def _free(device: Path) -> None:
     while Path("/sys/block", device.name, "loop").exists():
         if time.monotonic() > deadline:
             raise BackendError(f"the volume at {device} is in use: unmount it first")
-        if _in_use(device):  # a moment longer than the machine that mounted it lives
+        if _in_use(device):  # for a moment after the machine that mounted it has ended
             time.sleep(0.1)
         else:
             run("losetup", "--detach", device)
-    with Path("/dev/loop-control").open() as control, suppress(OSError):  # it is taken already
+    with Path("/dev/loop-control").open() as control, suppress(OSError):  # it may be taken again already
         fcntl.ioctl(control, LOOP_CTL_REMOVE, int(device.name.removeprefix("loop")))
 
 
@@ -128,7 +128,7 @@ def _loop_numbers(ipv4: str) -> range:
 
 
 def detach_all() -> None:
-    """Take the block devices of all volumes away."""
+    """Remove the block devices of all volumes."""
     for shown in devices().values():
         for device in shown:
             _free(device)

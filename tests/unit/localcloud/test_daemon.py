@@ -50,7 +50,7 @@ def test_nobody_runs_it_before_the_first_start() -> None:
 def test_there_is_one_a_host() -> None:
     with daemon.take_lock():
         assert daemon.owner() == daemon.Owner.this()
-        with pytest.raises(BackendError, match="runs already"):
+        with pytest.raises(BackendError, match="is running already"):
             daemon.take_lock()
     assert daemon.owner() is None
 

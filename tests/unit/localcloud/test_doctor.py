@@ -122,7 +122,7 @@ def test_apts_lock_is_waited_for(apt: Path, capsys: pytest.CaptureFixture[str]) 
     assert [call.split()[3] for call in (apt / "calls").read_text().splitlines()] == ["update"] * 3 + ["install"]
     assert "npm" in (apt / "calls").read_text()
     assert "git" not in (apt / "calls").read_text()
-    assert "another package manager is at work: waiting for it" in capsys.readouterr().err
+    assert "another package manager is running: waiting for it" in capsys.readouterr().err
 
 
 def test_with_nothing_missing_apt_is_not_asked(apt: Path) -> None:
@@ -137,4 +137,4 @@ def test_a_lock_that_stays_is_not_blamed_on_the_network(apt: Path, monkeypatch: 
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)  # no pip
     (finding,) = doctor.check_indexes()
     assert (finding.level, finding.fix) == ("error", "end it, then run this again")
-    assert finding.text.startswith("another package manager does not end: E: Could not get lock")
+    assert finding.text.startswith("another package manager keeps running: E: Could not get lock")

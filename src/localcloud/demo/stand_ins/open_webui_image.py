@@ -64,7 +64,7 @@ def version(lock: str) -> str:
 
 
 def tag(lock: str) -> str:
-    """Name the image by all that shapes it."""
+    """Name the image after everything that shapes it."""
     shape = (lock, SUITE, PYTHON, PACKAGES, UNREAD, CONFIG, START, platform.machine())
     return f"{version(lock)}-{hashlib.sha256(repr(shape).encode()).hexdigest()[:12]}"
 
@@ -92,7 +92,7 @@ def make_root(root: Path, lock: Path) -> None:
         source_map.unlink()
     (app / "package.json").write_text(json.dumps({"name": NAME, "version": version(lock.read_text())}))
     (backend / "start.sh").write_text(START)
-    # A container's root may be read-only: what is not compiled now would be compiled at every start. olefile2 is a
+    # A container's root may be read-only: what is not compiled now would be compiled on every start. olefile2 is a
     # relic of Python 2.
     compiled = [f"/{SITE_PACKAGES}", "/app/backend"]
     run("chroot", root, "python3", "-m", "compileall", "-q", "-j0", "-x", "/olefile2", *compiled)
@@ -108,7 +108,7 @@ def build(folder: Path, lock: Path, repository: oci.Repository, say: Callable[[s
     work.chmod(0o755)  # apt fetches as a user of its own
     try:
         text = lock.read_text()
-        say(f"Installing Open WebUI {version(text)} upon Debian {SUITE}")
+        say(f"Installing Open WebUI {version(text)} on Debian {SUITE}")
         make_root(work / "root", lock)
         say("Packing the layer")
         layer = oci.pack(work / "root", work / "layer.tar.zst")
@@ -120,7 +120,7 @@ def build(folder: Path, lock: Path, repository: oci.Repository, say: Callable[[s
 
 
 def publish(folder: Path, lock: Path, repository: oci.Repository, say: Callable[[str], None]) -> str:
-    """Make sure that the registry has the image of the lock file; write and return its reference by digest.
+    """Make sure that the registry has the lock file's image; write and return its reference by digest.
 
     Raises:
         BackendError: it could not be built or pushed.
