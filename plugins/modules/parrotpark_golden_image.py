@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Tell whether there is a golden image, make it, or delete what it makes superfluous."""
+"""Tell whether there is a golden image, make it, or delete what it supersedes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from parrotpark.shared.lease import FINGERPRINT
 
 DOCUMENTATION = r"""
 module: parrotpark_golden_image
-short_description: Tell whether there is a golden image, make it, or delete what it makes superfluous
+short_description: Tell whether there is a golden image, make it, or delete what it supersedes
 description:
   - GPU hosts are created from the golden image that carries the current fingerprint. The provider's list is the truth.
-  - Without O(make) and O(prune) it only tells whether there is that image, and what has changed where there is none.
-  - With O(make) it makes the image, unless there is one, and deletes the server that it was made of. An image that an
-    interrupted run began is waited for. Older images stay, as hosts are made from them until the scheduler knows of the
+  - Without O(make) and O(prune) it only tells whether that image exists, and what has changed if it does not.
+  - With O(make) it makes the image, unless it exists, and deletes the server that it was made from. It waits for an
+    image that an interrupted run began. Older images stay, as hosts are made from them until the scheduler knows of the
     new one.
-  - With O(prune), where there is the image, it deletes all older golden images, and the server that an interrupted run
-    left. Before there is the image it deletes nothing.
+  - With O(prune), if the image exists, it deletes all older golden images, and the server that an interrupted run
+    left. Before the image exists it deletes nothing.
   - Only a server that the module M(parrotpark_bake_server) made from the same fingerprint becomes an image, or is
     deleted.
   - Runs on the control machine, in the Python environment of this repository.
@@ -37,8 +37,8 @@ extends_documentation_fragment: [parrotpark_cloud]
 attributes:
   check_mode:
     support: full
-    description: To O(make) an image, the server need not be there, as a run that is only checked has not made it. To
-      O(prune), the image must be there.
+    description: To O(make) an image, the server need not exist, as a check run has not made it. To
+      O(prune), the image must exist.
   diff_mode:
     support: full
   idempotent:
@@ -53,18 +53,18 @@ options:
     type: dict
     default: {}
   from_server:
-    description: Name of the server that the image is made of, or was.
+    description: Name of the server that the image is, or was, made from.
     type: str
   server_id:
     description: Id of the server that was baked. Without it, a server of that name that a second run has just made
       could become the image in its place.
     type: str
   make:
-    description: Whether to make the image where there is none. The server must have been baked to its end.
+    description: Whether to make the image if it does not exist. The server must be fully baked.
     type: bool
     default: false
   prune:
-    description: Whether to delete what the image makes superfluous. Nothing may be made from an older image any more.
+    description: Whether to delete what the image supersedes. Nothing may be made from an older image any more.
     type: bool
     default: false
 """
@@ -100,15 +100,15 @@ current:
   type: bool
   returned: success
 image:
-  description: Its id; null where there is none (yet).
+  description: Its id; null if there is none (yet).
   type: str
   returned: success
   sample: "42"
 newest:
-  description: The fingerprint of the image that was the newest before, current or not; null where there was none.
+  description: The fingerprint of the image that was the newest before, current or not; null if there was none.
   type: str
   returned: success
-says:
+summary:
   description: How things stood before, in one line.
   type: str
   returned: success
@@ -144,7 +144,7 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """Tell, or decide and do it unless `check`, and describe it.
 
     Raises:
-        CloudError: the cloud refused, or there is no server to make the image of.
+        CloudError: the cloud refused, or there is no server to make the image from.
     """
     cloud = cloud_of(params)
     fingerprint = Fingerprint(params["fingerprint"], params["parts"])
@@ -156,12 +156,12 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         "current": image is not None,
         "image": image.id if image else None,
         "newest": newest.labels.get(FINGERPRINT) if newest else None,
-        "says": planning.describe(found, fingerprint),
+        "summary": planning.describe(found, fingerprint),
     }
     if not (params["make"] or params["prune"]):
         return result
-    bakers = bake_server.find(cloud, params["from_server"])
-    servers = [server for server in bakers if params["server_id"] in (None, server.id)]
+    baked = bake_server.find(cloud, params["from_server"])
+    servers = [server for server in baked if params["server_id"] in (None, server.id)]
     plan = (planning.to_make if params["make"] else planning.to_finish)(found, servers, fingerprint)
     if plan is None:
         return result

@@ -82,7 +82,7 @@ def labels(fingerprint: str, parts: Mapping[str, str] = PARTS) -> dict[str, str]
 def test_it_tells_of_an_image_that_is_not_there(run: Run, local_cloud: Served, check: bool) -> None:
     result = run(check=check)
     assert (result["changed"], result["current"], result["image"]) == (False, False, None)
-    assert result["says"] == "stale: there is none yet"
+    assert result["summary"] == "stale: there is none yet"
     assert result["newest"] is None
     assert local_cloud.backend.machines == {}
     assert local_cloud.backend.snapshots == set()
@@ -94,7 +94,7 @@ def test_it_tells_what_has_changed(run: Run, bake: Run) -> None:
     run(fingerprint=OLD, parts=gone, from_server="gpu-bake", make=True)
     result = run()
     assert (result["current"], result["image"]) == (False, None)
-    assert result["says"] == "stale: because gone, vllm changed"
+    assert result["summary"] == "stale: because gone, vllm changed"
     assert result["newest"] not in (None, NEW)
 
 
@@ -103,7 +103,7 @@ def test_it_tells_of_the_current_image(run: Run, bake: Run) -> None:
     made = run(from_server="gpu-bake", make=True)
     result = run()
     assert (result["changed"], result["current"], result["image"]) == (False, True, made["image"])
-    assert result["says"] == "image current"
+    assert result["summary"] == "image current"
 
 
 # ---- make -------------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_it_tells_of_the_current_image(run: Run, bake: Run) -> None:
 def test_make(run: Run, bake: Run, client: Client, local_cloud: Served) -> None:
     bake()
     result = run(from_server="gpu-bake", make=True)
-    assert (result["changed"], result["current"], result["says"]) == (True, True, "stale: there is none yet")
+    assert (result["changed"], result["current"], result["summary"]) == (True, True, "stale: there is none yet")
     (image,) = client.images.get_all(type=["snapshot"])
     assert (str(image.id), image.labels, image.status) == (result["image"], labels(NEW), "available")
     assert local_cloud.backend.machines == {}
@@ -127,7 +127,7 @@ def test_make_idempotent(run: Run, bake: Run, client: Client) -> None:
     bake()
     made = run(from_server="gpu-bake", make=True)
     again = run(from_server="gpu-bake", make=True)
-    assert (again["changed"], again["image"], again["says"]) == (False, made["image"], "image current")
+    assert (again["changed"], again["image"], again["summary"]) == (False, made["image"], "image current")
     assert again["diff"]["before"] == again["diff"]["after"]
     assert images(client) == [labels(NEW)]
 
@@ -195,7 +195,7 @@ def killed(run: Run, bake: Run, client: Client) -> None:
 @pytest.mark.usefixtures("killed")
 def test_what_a_killed_run_left_goes(run: Run, client: Client) -> None:
     result = run(from_server="gpu-bake", prune=True)
-    assert (result["changed"], result["current"], result["says"]) == (True, True, "image current")
+    assert (result["changed"], result["current"], result["summary"]) == (True, True, "image current")
     assert result["diff"]["before"] == {"images": [OLD, NEW], "servers": ["gpu-bake"]}
     assert images(client) == [labels(NEW)]
     assert client.servers.get_all() == []
