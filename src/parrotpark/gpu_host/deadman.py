@@ -1,7 +1,7 @@
-"""Switch this GPU host off once its lease is over, whatever has become of those who should delete it.
+"""Switch this GPU host off once its lease is over, whatever has happened to those who should delete it.
 
 With what it imports of ours, and nothing but the standard library, it is /usr/local/sbin/parrotpark-deadman on the GPU
-host. A timer runs it every minute. It asks the entry server until when the lease of this slot lasts, and where the
+host. A timer runs it every minute. It asks the entry server when the lease of this slot ends, and once the
 latest end it has ever heard of has passed, it powers the host off.
 """
 
@@ -28,7 +28,7 @@ MEMORY = Path("/run/parrotpark-deadman/end")
 # All in seconds.
 GRACE = 300  # after a boot, to hear from the entry server
 WITHOUT_LEASE = 3 * 3600  # from boot: a bake, or a host that knows of no lease it can believe
-BELIEVABLE = 24 * 3600  # an end further away than this comes from a wrong clock or a wrong hand
+BELIEVABLE = 24 * 3600  # an end further away than this comes from a wrong clock or a mistake
 TIMEOUT = 5
 
 
@@ -37,29 +37,29 @@ TIMEOUT = 5
 
 @dataclass(frozen=True)
 class Facts:
-    """The ends this host has been told, all in seconds since its boot: there they stay when somebody sets the clock."""
+    """The ends this host has been told, all in seconds since its boot, so that setting the clock does not move them."""
 
     uptime: float
-    promised: float | None = None  # by the slot document
-    heard: float | None = None  # from the entry server, now
+    promised: float | None = None  # in the slot document
+    heard: float | None = None  # from the entry server, just now
     remembered: float | None = None  # the latest one believed before
 
     @property
     def latest(self) -> float | None:
-        """Return the latest of them, None where there is none."""
+        """Return the latest of them, None if there are none."""
         return max((end for end in (self.promised, self.heard, self.remembered) if end is not None), default=None)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """When this host has to end, in seconds since its boot, and why then."""
+    """When this host has to end, in seconds since its boot, and why."""
 
     end: float
     why: str
 
 
 def decide(facts: Facts) -> Verdict:
-    """Choose the end: the latest one told, or a fixed one where none can be believed."""
+    """Choose the end: the latest one told, or a fixed one if none can be believed."""
     if facts.latest is None:
         return Verdict(WITHOUT_LEASE, "it has no lease that can be believed")
     return Verdict(max(facts.latest, GRACE), "its lease is over")
@@ -71,19 +71,19 @@ def believe(until: int, now: float, uptime: float) -> float | None:
     return uptime + left if abs(left) <= BELIEVABLE else None
 
 
-# ---- What this host knows, and can hear -------------------------------------------------------------------------
+# ---- What this host knows, and can ask --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What the slot document says that matters here."""
+    """What matters here of the slot document."""
 
     hostname: str
     until: int  # epoch seconds
 
 
 def read_slot(path: Path) -> Slot | None:
-    """Read the slot document; None while there is none, or where it makes no sense."""
+    """Read the slot document; None if there is none, or if it makes no sense."""
     try:
         return Slot(*name_and_lease(loads(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def read_slot(path: Path) -> Slot | None:
 
 
 def read_memory(path: Path) -> float | None:
-    """Read the latest end believed since boot; None where there is none, or where it cannot be read."""
+    """Read the latest end believed since boot; None if there is none, or if it cannot be read."""
     try:
         return float(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -105,7 +105,7 @@ def read_memory(path: Path) -> float | None:
 
 
 def remember(path: Path, end: float) -> None:
-    """Keep the latest end, where that can be done: what cannot be written must keep no host alive."""
+    """Keep the latest end, if possible: a file that cannot be written must not keep a host alive."""
     try:
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{end:.0f}\n", encoding="utf-8")
@@ -142,7 +142,7 @@ def since_boot() -> float:
 
 
 def say(text: str) -> None:
-    """Tell the journal, where it listens."""
+    """Tell the journal, if it listens."""
     with suppress(OSError):
         print(f"parrotpark-deadman: {text}", file=sys.stderr)
 
@@ -151,7 +151,7 @@ def say(text: str) -> None:
 
 
 def look(url: str, document: Path, memory: Path) -> Facts:
-    """Gather what this host knows, and can hear, of its end."""
+    """Gather what this host knows, and can ask, about its end."""
     uptime = since_boot()
     slot = read_slot(document)
     if slot is None:
@@ -165,9 +165,9 @@ def look(url: str, document: Path, memory: Path) -> Facts:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; exit status 1 stands for a host that could not be switched off."""
+    """Run the command; exit status 1 means that the host could not be switched off."""
     parser = argparse.ArgumentParser(prog="parrotpark-deadman", description="Power this host off after its lease.")
-    parser.add_argument("--lease-url", required=True, help="where the lease's end is told; {hostname} stands for ours")
+    parser.add_argument("--lease-url", required=True, help="URL of the lease's end; {hostname} is replaced by ours")
     parser.add_argument("--check", action="store_true", help="only say what would happen")
     options = parser.parse_args(arguments)
     facts = look(options.lease_url, Path(PATH), MEMORY)
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if left > 0:
         say(f"{left:.0f} s left")
         return 0
-    say(f"powering off: {verdict.why}, since {-left:.0f} s")
+    say(f"powering off, {-left:.0f} s overdue: {verdict.why}")
     if options.check:
         return 0
     done = subprocess.run(["systemctl", "poweroff"], check=False, capture_output=True, text=True)

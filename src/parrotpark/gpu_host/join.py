@@ -1,4 +1,4 @@
-"""Make this GPU host step into its slot: read a slot document and bring about the identity it describes.
+"""Make this GPU host step into its slot: read a slot document and take on the identity it describes.
 
 With what it imports of ours, and nothing but the standard library, it is /usr/local/sbin/parrotpark-join on the GPU
 host. Running it again with the same document changes nothing. It prints one line of JSON, {"changed": bool,
@@ -35,7 +35,7 @@ def load(text: str, now: float, joined_until: int | None = None) -> SlotDocument
     Args:
         text: the document.
         now: epoch seconds.
-        joined_until: the end of the lease under which this host joined before. The same document is good for ever: it
+        joined_until: the end of the lease under which this host joined before. The same document stays good: it
             is read again at every boot, long after its lease has been renewed elsewhere.
 
     Raises:
@@ -44,7 +44,7 @@ def load(text: str, now: float, joined_until: int | None = None) -> SlotDocument
     document = slot_document.parse(slot_document.loads(text), leased=True)
     until = document.lease_until or 0
     if until <= now and until != joined_until:
-        raise DocumentError([f"lease.until is over since {now - until:.0f} s: ask for a new lease"])
+        raise DocumentError([f"lease.until was {now - until:.0f} s ago: ask for a new lease"])
     return document
 
 
@@ -53,7 +53,7 @@ def load(text: str, now: float, joined_until: int | None = None) -> SlotDocument
 
 @dataclass(frozen=True)
 class File:
-    """A file that shall be so, and the unit that has to hear of a change."""
+    """A file as it should be, and the unit that must be told of a change."""
 
     path: str
     content: str
@@ -75,7 +75,7 @@ def files(document: SlotDocument) -> tuple[File, ...]:
 
 
 def wireguard_configuration(document: SlotDocument) -> str:
-    """Write the overlay's end on this host, for wg-quick."""
+    """Write this host's end of the overlay, for wg-quick."""
     return f"""# Written by parrotpark-join from the slot document.
 [Interface]
 PrivateKey = {document.wireguard_private_key}
@@ -130,10 +130,10 @@ class Machine:
 
 
 class Pending:
-    """Units that must still hear of a change, remembered until they have.
+    """Units that must still be told of a change, remembered until they have been.
 
     Without this, a join that is killed between writing a file and restarting its unit would leave the next one
-    nothing to see. It lies in /run: after a reboot every unit has read the new files anyway.
+    nothing to see. It is in /run: after a reboot every unit has read the new files anyway.
     """
 
     def __init__(self, root: Path) -> None:
@@ -153,7 +153,7 @@ class Pending:
 
 
 def join(document: SlotDocument, host: Host, *, root: Path = Path("/"), check: bool = False) -> list[str]:
-    """Bring about what the document describes, or with `check` only say it; return what changed, one text each.
+    """Do what the document describes, or with `check` only say what that is; return one text for each change.
 
     Raises:
         HostError: a service could not be started.
@@ -189,13 +189,13 @@ def _overlay_step(unit: str, host: Host, stale: bool) -> tuple[str, ...]:
 
 
 def _ssh_step(unit: str, host: Host, stale: bool) -> tuple[str, ...]:
-    # A reload keeps the connection over which this join may be running. Where the socket starts the server, an
+    # A reload keeps the connection over which this join may be running. If the socket starts the server, an
     # inactive one reads the new key by itself.
     return ("reload", unit) if stale and host.active(unit) else ()
 
 
 def _models_step(unit: str, host: Host, stale: bool) -> tuple[str, ...]:
-    # Models take minutes to load: whoever waits for them asks the model endpoint.
+    # Models take minutes to load: to wait for them, ask the model endpoint.
     if not host.active(unit):
         return ("start", "--no-block", unit)
     return ("restart", "--no-block", unit) if stale else ()
@@ -221,7 +221,7 @@ def joined_until(path: Path) -> int | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; exit status 2 stands for a wrong document, 1 for a host that could not be changed."""
+    """Run the command; exit status 2 means a wrong document, 1 a host that could not be changed."""
     parser = argparse.ArgumentParser(prog="parrotpark-join", description="Make this GPU host step into its slot.")
     parser.add_argument("--document", type=Path, help="file with the slot document (default: standard input)")
     parser.add_argument("--check", action="store_true", help="only say what would change")

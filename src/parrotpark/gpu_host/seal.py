@@ -1,4 +1,4 @@
-"""Make a prepared host fit to be copied: remove what makes it itself, what is secret, and what tells of its past.
+"""Make a prepared host fit to be copied: remove its identity, its secrets, and the traces of its past.
 
 It is sent to the host on standard input, so that it leaves no file there. Usage: seal.py [--check] [PATTERN...], with
 patterns of further paths. It prints one line of JSON, {"changed": bool, "removed": [...]}, and fails with a line for
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-# What makes a host itself, and who may enter it.
+# What makes a host unique, and who may log in.
 IDENTITY = (
     "/etc/hostname",
     "/etc/ssh/ssh_host_*",
@@ -29,7 +29,7 @@ IDENTITY = (
     "/boot/loader/random-seed",
     "/boot/efi/loader/random-seed",
 )
-# What tells of its past. Of the logs only the files: services want their folders back.
+# Traces of its past. Of the logs only the files: services expect their folders.
 TRACES = (
     "/root/.*_history",
     "/home/*/.*_history",
@@ -58,7 +58,7 @@ TRACES = (
     "/tmp/*",  # noqa: S108
     "/var/tmp/*",  # noqa: S108
 )
-# Of this very task, and of services: gone when the host is off.
+# Used by this task and by services: gone when the host is off.
 IN_USE = ("/tmp/ansible_*", "/tmp/systemd-private-*", "/var/tmp/systemd-private-*")  # noqa: S108
 
 MACHINE_ID = "/etc/machine-id"
@@ -110,8 +110,8 @@ def seal(
     for path in find(root, patterns):
         remove(path)
     if machine_id:
-        # Empty, a new one is made at the next boot. Removed, systemd would take that for the first boot of all, and
-        # enable whatever is installed.
+        # If it is empty, the next boot makes a new one. If it were removed, systemd would take that for the very first
+        # boot, and enable whatever is installed.
         identity.write_text("")
     forget_name(root)
     words = {"a private key": b"OPENSSH PRIVATE KEY-----"}
@@ -140,7 +140,7 @@ def _glob(root: Path, pattern: str) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a whole folder; one that is gone already, with its folder for instance, is fine."""
+    """Remove a file or a whole folder; one that is already gone, for instance with its folder, is fine."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -148,7 +148,7 @@ def remove(path: Path) -> None:
 
 
 def forget_name(root: Path) -> None:
-    """Drop the host's own name from the table of names; cloud-init writes the new one."""
+    """Drop the host's own name from /etc/hosts; cloud-init writes the new one."""
     hosts = root / HOSTS.lstrip("/")
     if hosts.exists():
         lines = hosts.read_text().splitlines(keepends=True)
@@ -156,7 +156,7 @@ def forget_name(root: Path) -> None:
 
 
 def search(root: Path, words: Mapping[str, bytes]) -> Iterator[tuple[Path, str]]:
-    """Look into every small file for what must not be there."""
+    """Search every small file for what must not be there."""
     for folder in SEARCHED:
         for directory, _, names in os.walk(root / folder):
             for path in (Path(directory, name) for name in names):
@@ -180,7 +180,7 @@ def with_password(root: Path) -> list[str]:
 
 
 def run_program(command: Sequence[str]) -> None:
-    """Run a program where there is one; raises `SealError` with what it says."""
+    """Run a program if it is installed; raises `SealError` with what it says."""
     if shutil.which(command[0]) is None:
         return
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -189,7 +189,7 @@ def run_program(command: Sequence[str]) -> None:
 
 
 def main() -> int:
-    """Run the command; exit status 1 stands for a host that is not sealed."""
+    """Run the command; exit status 1 means that the host is not sealed."""
     parser = argparse.ArgumentParser(prog="seal")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("pattern", nargs="*")

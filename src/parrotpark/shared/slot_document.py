@@ -1,4 +1,4 @@
-"""The slot document: the identity that the entry server keeps for a slot, and whatever host steps into it takes on.
+"""The slot document: the identity that the entry server keeps for a slot, and that a host in the slot takes on.
 
 It travels as JSON, in the user data of a new server. This module is the only one that knows its keys.
 """
@@ -20,7 +20,7 @@ PATH = "/etc/parrotpark/slot.json"  # on the GPU host
 
 
 class DocumentError(Exception):
-    """The slot document is wrong; `problems` has one line each and contains no secret."""
+    """The slot document is wrong; `problems` has one line for each fault and contains no secret."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -105,7 +105,7 @@ def parse(values: object, *, leased: bool) -> SlotDocument:
         ssh_host_key=top.text(
             "ssh_host_ed25519_key", lambda text: public_key(text) != "", "an ed25519 key in OpenSSH's format"
         ),
-        vllm_api_key=credentials.text("vllm_api_key", _is_token, "a text without white space"),
+        vllm_api_key=credentials.text("vllm_api_key", _is_token, "text without white space"),
         lease_until=lease.number("until", 0, 10**12) if lease else None,
     )
     for reader in (top, wireguard, peer, credentials, lease):
@@ -119,10 +119,10 @@ def parse(values: object, *, leased: bool) -> SlotDocument:
 
 
 def name_and_lease(values: object) -> tuple[str, int]:
-    """Read the name of the slot and the end of the lease (epoch seconds) alone: whatever else is wrong must not matter.
+    """Read only the name of the slot and the end of the lease (epoch seconds): nothing else that is wrong may matter.
 
     Raises:
-        DocumentError: they are not there.
+        DocumentError: one of them is missing.
     """
     try:
         return str(values["hostname"]), int(values["lease"]["until"])  # type: ignore[index] # judged by trying

@@ -307,9 +307,9 @@ def with_value(*path: str, value: object) -> Callable[[dict[str, Any]], None]:
         (with_value("wireguard", "peer", "allowed_ips", value=["10.78.0.1/24"]), "wireguard.peer.allowed_ips must be"),
         (with_value("ssh_host_ed25519_key", value=SSH_KEY.strip()), "ssh_host_ed25519_key must be an ed25519 key"),
         (with_value("ssh_host_ed25519_key", value=SSH_KEY.replace("b3Blbn", "AAAAAA")), "ssh_host_ed25519_key must be"),
-        (with_value("credentials", "vllm_api_key", value="top secret"), "credentials.vllm_api_key must be a text"),
+        (with_value("credentials", "vllm_api_key", value="top secret"), "credentials.vllm_api_key must be text"),
         (with_value("credentials", "vllm_api_kye", value="x"), "credentials.vllm_api_kye is unknown"),
-        (with_value("lease", "until", value=NOW - 10), "lease.until is over since 10 s"),
+        (with_value("lease", "until", value=NOW - 10), "lease.until was 10 s ago"),
         (with_value("lease", "until", value="soon"), "lease.until must be a whole number"),
     ],
 )
