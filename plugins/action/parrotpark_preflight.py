@@ -45,8 +45,8 @@ class ActionModule(ActionBase):
             *preflight.misplaced(in_files, self._role_options()),
             *preflight.unknown([setting for setting in (*in_files, *extra) if setting.name not in names], schema),
             *self._judge_values(schema, preflight.constraints_of(specification), variables, place),
-            # Last, as it is longest, and tells why something above may be wrong.
-            *upgrade.gate(self._checked(variables), Path(params["changelog"]).read_text()),
+            # Last, as it is longest, and explains what may be wrong above.
+            *upgrade.news(self._checked(variables), Path(params["changelog"]).read_text()),
         ]
         if problems:
             return {"failed": True, "msg": "\n".join(problems)}
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
         try:
             return self._templar.template(variables.get(upgrade.CHECKED))
         except AnsibleError:
-            return ""  # The values are judged, too, and say why.
+            return ""  # The values are judged as well, and that says why.
 
     def _settings(self, inventory: Path) -> Iterator[Setting]:
         for path in preflight.variable_files(inventory):
@@ -83,9 +83,9 @@ class ActionModule(ActionBase):
                 try:
                     given[name] = self._templar.template(variables[name])
                 except AnsibleError as error:
-                    problems.append(f"{name} cannot be worked out: {' '.join(str(error).split())}")
-        unworkable = {name for name in schema if name in variables and name not in given}
-        judged = {name: dict(option) for name, option in schema.items() if name not in unworkable}
+                    problems.append(f"{name} cannot be evaluated: {' '.join(str(error).split())}")
+        failed = {name for name in schema if name in variables and name not in given}
+        judged = {name: dict(option) for name, option in schema.items() if name not in failed}
         problems += preflight.missing(given, judged, place)
         problems += preflight.mistyped_texts(given, judged)
         problems += preflight.placeholders(given)

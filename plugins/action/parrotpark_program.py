@@ -35,14 +35,14 @@ class ActionModule(ActionBase):
             Path(file.name).write_bytes(built)
             result = self._copy(file.name, params, task_vars or {})
         if result.get("changed") and self._task.diff:
-            # It is no text: tell at least what it is made of.
+            # It is not text: say at least what it is made of.
             made_of = "".join(f"{path.relative_to(program.SOURCES)}\n" for path in program.sources(params["module"]))
             header = params["dest"]
             result["diff"] = [{"before_header": header, "after_header": header, "before": "", "after": made_of}]
         return result
 
     def _copy(self, built: str, params: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Put the file in place as the template module does with what it has rendered."""
+        """Put the file in place as the template module does with its result."""
         task = self._task.copy()
         task.args = {"src": built, "dest": params["dest"], "owner": "root", "group": "root", "mode": "0755"}
         task.args["validate"] = f"{params['interpreter']} %s --help"

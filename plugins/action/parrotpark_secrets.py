@@ -20,7 +20,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "bake_names": {"type": "list", "elements": "str", "default": []},
 }
 
-GIVE = "give the one it was made with in the file that parrotpark_vault_password_file names"
+REMEDY = "put the one it was made with into the file that parrotpark_vault_password_file names"
 
 
 class VaultCipher:
@@ -32,14 +32,14 @@ class VaultCipher:
 
     def encrypt(self, text: str) -> bytes:
         if not self._vault.secrets:
-            raise SecretsError(f"no vault password to encrypt {self._path} with: {GIVE}")
+            raise SecretsError(f"no vault password to encrypt {self._path} with: {REMEDY}")
         return bytes(self._vault.encrypt(text))
 
     def decrypt(self, content: bytes) -> str:
         try:
             return bytes(self._vault.decrypt(content)).decode()
         except AnsibleError as error:
-            raise SecretsError(f"no vault password that opens {self._path}: {GIVE}") from error
+            raise SecretsError(f"no vault password that opens {self._path}: {REMEDY}") from error
 
 
 class ActionModule(ActionBase):

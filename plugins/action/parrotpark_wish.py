@@ -9,7 +9,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from parrotpark.control.wish_unit import JOINED, NotFulfilled, Output, WishUnit, parse_poll
+from parrotpark.control.wish_unit import FOLLOWED, NotFulfilled, Output, WishUnit, parse_poll
 from parrotpark.shared.wish import Wish, WishError
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -17,7 +17,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "program": {"type": "path", "required": True},
 }
 POLL = 1.0  # seconds between two looks at the unit
-TRIES = 3  # so many failed looks in a row are the end
+MOST_FAILURES = 3  # failed looks in a row before giving up
 
 
 class ActionModule(ActionBase):
@@ -36,24 +36,24 @@ class ActionModule(ActionBase):
             if self._task.check_mode:
                 output = Output.parse(self._execute(unit.plan()))
             else:
-                output = self._follow(unit, host, joined=JOINED in self._execute(unit.start()).splitlines())
+                output = self._follow(unit, host, another_run=FOLLOWED in self._execute(unit.start()).splitlines())
             changed, actions = output.report()
         except (WishError, NotFulfilled) as error:
             return {"failed": True, "msg": str(error)}
         diff = {"header": "the GPU hosts", "before": "", "after": "".join(f"{action}\n" for action in actions)}
         return {"changed": changed, "actions": actions, "diff": [diff]}
 
-    def _follow(self, unit: WishUnit, host: str, *, joined: bool) -> Output:
+    def _follow(self, unit: WishUnit, host: str, *, another_run: bool) -> Output:
         """Show every new line of progress until the unit has ended; the program itself bounds how long that takes."""
-        if joined:
-            Display().display(f"  [{host}] another run is at work on the same wish: following it")
+        if another_run:
+            Display().display(f"  [{host}] another run is working on the same wish: following it")
         shown = failures = 0
         while True:
             try:
                 alive, output = parse_poll(self._execute(unit.poll()))
             except (AnsibleConnectionFailure, NotFulfilled) as error:
                 failures += 1
-                if failures == TRIES:
+                if failures == MOST_FAILURES:
                     raise type(error)(f"{error} ({unit.name} goes on: run this again to follow it)") from error
             else:
                 failures = 0

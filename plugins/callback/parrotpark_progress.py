@@ -1,4 +1,4 @@
-"""Say in one line a step what a run does; all else that Ansible says goes to the log."""
+"""Say in one line per step what a run does; everything else that Ansible says goes to the log."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from parrotpark.shared.progress import Progress
 DOCUMENTATION = r"""
 name: parrotpark_progress
 type: stdout
-short_description: One line a step
+short_description: One line per step
 description:
   - Shows each play, and each role in it, in one line with the seconds since the run began and how long that step
-    usually takes; what the module M(ansible.builtin.debug) tells people; failures as the default callback shows them.
-  - All that the default callback would show goes to the log of Ansible, E(ANSIBLE_LOG_PATH).
+    usually takes; messages of the module M(ansible.builtin.debug); failures as the default callback shows them.
+  - Everything that the default callback would show goes to Ansible's log, E(ANSIBLE_LOG_PATH).
 author: Parrotpark
 extends_documentation_fragment: [default_callback, result_format_callback]
 options:
   durations:
-    description: File in which it notes how long the steps took.
+    description: File in which it records how long the steps took.
     type: path
     default: .ansible/durations.jsonl
     env: [{name: PARROTPARK_DURATIONS}]
@@ -39,7 +39,7 @@ options:
 
 
 class _LogOnly:
-    """A display of which nothing reaches the screen."""
+    """A display that writes to the log and never to the screen."""
 
     def __init__(self, screen: Display) -> None:
         self._screen = screen
@@ -107,7 +107,7 @@ class CallbackModule(DefaultCallback):
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         super().v2_playbook_on_stats(stats)  # type: ignore[no-untyped-call]
         failed = {host for host in stats.processed if stats.summarize(host)["failures"] or host in stats.dark}
-        if not failed:  # how long a step took that failed says nothing
+        if not failed:  # the duration of a failed step says nothing
             self._finish_step()
         for host in sorted(stats.processed):
             changed = stats.summarize(host)["changed"]
@@ -115,7 +115,7 @@ class CallbackModule(DefaultCallback):
             self._say(f"         {host}: {said}")
         if failed:
             log = constants.config.get_config_value("DEFAULT_LOG_PATH")
-            self._say(f"Fix what is said above and run the same again. The whole log: {log}")
+            self._say(f"Fix what it says above and run the same command again. The whole log: {log}")
 
     @contextmanager
     def _shown(self) -> Iterator[None]:

@@ -24,8 +24,8 @@ options:
     OFFERS = r"""
 options:
   offers:
-    description: Where a server may be created, in order of preference; the next one is tried where capacity or quota
-      ends.
+    description: Where a server may be created, in order of preference; the next one is tried if capacity or quota
+      runs out.
     type: list
     elements: dict
     required: true

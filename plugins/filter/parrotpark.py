@@ -1,4 +1,4 @@
-"""Filters that give the wiring what the Python heart works out."""
+"""Filters that give the wiring what our Python code works out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def slot_list(count: int, network: str, first: int = 11) -> list[dict[str, str]]
 def slot_documents(
     slots: Sequence[Mapping[str, str]], keys: Mapping[str, Mapping[str, str]], **values: Any
 ) -> list[dict[str, object]]:
-    """Build the slots' documents; `keys` are their secrets by name, `slot_document` knows the rest."""
+    """Build the slot documents; `keys` are their secrets by name, `values` further arguments of `slot_document`."""
     return [
         slot_document(
             Slot(**slot),
@@ -80,8 +80,8 @@ def program_source(module: str) -> str:
     return program.SOURCES.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
 
 
-def _of_catalogue[R](function: Callable[..., R]) -> Callable[..., R]:
-    """Let a function of models take the inventory's list, as templates pass no objects on."""
+def _from_catalogue[R](function: Callable[..., R]) -> Callable[..., R]:
+    """Let a function of models take the inventory's list, as templates cannot pass objects on."""
 
     @wraps(function)
     def wrapped(entries: Sequence[Mapping[str, Any]], *args: Any) -> R:
@@ -106,7 +106,7 @@ def wants_image(wish: str, run_tags: Sequence[str], skip_tags: Sequence[str]) ->
 
 
 def wakes_from(whole: str, found: Mapping[str, Any], wanted: bool, before_bake: bool) -> str:
-    """Choose the fingerprint that the scheduler makes hosts from; `found` is what the golden image's role found."""
+    """Choose the fingerprint that the scheduler makes hosts from; `found` is what the golden image role found."""
     return golden.wakes_from(whole, found.get("newest"), current=found["current"], baked=wanted and not before_bake)
 
 
@@ -129,11 +129,11 @@ class FilterModule:
             "parrotpark_addresses": front.addresses,
             "parrotpark_publicly_trusted": front.publicly_trusted,
             "parrotpark_own_ca": front.own_ca,
-            "parrotpark_first_model": _of_catalogue(models.first_model),
-            "parrotpark_model_folders": _of_catalogue(models.folders),
-            "parrotpark_vllm_models": _of_catalogue(models.vllm_models),
-            "parrotpark_litellm_models": _of_catalogue(models.litellm_models),
-            "parrotpark_model_endpoints": _of_catalogue(models.endpoints),
-            "parrotpark_model_open_ports": _of_catalogue(models.open_ports),
-            "parrotpark_chat_models": _of_catalogue(models.chat_models),
+            "parrotpark_first_model": _from_catalogue(models.first_model),
+            "parrotpark_model_folders": _from_catalogue(models.folders),
+            "parrotpark_vllm_models": _from_catalogue(models.vllm_models),
+            "parrotpark_litellm_models": _from_catalogue(models.litellm_models),
+            "parrotpark_model_endpoints": _from_catalogue(models.endpoints),
+            "parrotpark_model_open_ports": _from_catalogue(models.open_ports),
+            "parrotpark_chat_models": _from_catalogue(models.chat_models),
         }

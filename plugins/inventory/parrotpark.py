@@ -1,4 +1,4 @@
-"""Hosts of Parrotpark by the labels of their servers."""
+"""Parrotpark's hosts, found by the labels of their servers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from parrotpark.control.secrets.catalogue import SecretsError
 
 DOCUMENTATION = r"""
 name: parrotpark
-short_description: Hosts of Parrotpark by the labels of their servers
+short_description: Parrotpark's hosts, found by the labels of their servers
 description:
   - Asks one or more cloud projects for the servers that carry the label C(parrotpark-role), one API call for each
     project and each 50 servers.
   - Every server becomes a host of its own name, in the groups C(<role>) (V(entry) or V(gpu)), C(slot_<slot>),
     C(state_<state>) and C(location_<location>), with C(-) written as C(_).
-  - Its address is C(ansible_host); everything else the cloud says is the dictionary C(parrotpark_server) with the keys
+  - Its address is C(ansible_host); all else the cloud says is in the dictionary C(parrotpark_server) with the keys
     C(id), C(name), C(status), C(provider), C(location), C(server_type), C(image), C(ipv4), C(ipv6), C(labels), C(role),
     C(slot) and C(state). O(compose), O(groups) and O(keyed_groups) may use them.
   - Which projects those are, and with which keys hosts are reached, is not written down a second time. It follows from
@@ -70,7 +70,7 @@ compose:
 """
 
 
-# Playbooks name them while they are empty, too; the last one is filled by the run that bakes.
+# Playbooks name them even while they are empty; the last one is filled by the run that bakes.
 GROUPS = ("entry", "gpu", "bake")
 INPUTS = Path(__file__).parents[2] / "inventories/inputs.yml"
 
@@ -86,7 +86,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
-        # Ansible tells it to hosts only; before the first run there is none, but localhost reads the inputs, too.
+        # Ansible sets it for hosts only; before the first run there are none, but localhost reads the inputs, too.
         inventory.set_variable("all", "inventory_dir", str(Path(path).absolute().parent))
         schema = preflight.options_of(loader.load_from_file(str(INPUTS), trusted_as_template=True))
         for name, value in preflight.defaults_of(schema).items():
@@ -94,7 +94,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for group in GROUPS:
             inventory.add_group(group)
         if CLIARGS.get("syntax"):
-            return  # It asks nobody, and works before there is a cloud.
+            return  # A syntax check asks nobody, and works before there is a cloud.
         try:
             settings = Settings.read(self._input(inventory, loader, path))
             self._give_vault_password(loader, settings)
@@ -102,7 +102,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for host in hosts(servers, settings.state_dir / "ssh"):
                 self._add(inventory, host)
         except (CloudError, SecretsError) as error:
-            # As an exception Ansible would try other plugins, and bury the one line among theirs.
+            # After an exception Ansible would try other plugins, and bury this line among theirs.
             Display().error(str(error), wrap_text=False)
             sys.exit(1)
 
@@ -139,7 +139,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             inventory.add_group(group)
             inventory.add_host(host.name, group)
         for name, value in host.variables.items():
-            # Texts are what `control.ssh` has checked. Those that read the inventory as JSON get others wrapped.
+            # Strings are what `control.ssh` has checked. Programs that read the inventory as JSON get others wrapped.
             inventory.set_variable(host.name, name, trust_as_template(value) if isinstance(value, str) else value)
         strict = self.get_option("strict")
         self._set_composite_vars(self.get_option("compose"), host.variables, host.name, strict)

@@ -25,15 +25,15 @@ description:
   - Always creates a new server. A golden image is baked in one go, as a host that has been sealed lets nobody in; so a
     server that an interrupted run has left is deleted first. The provider's list is the truth; the lease travels on the
     server's labels, with the call that creates it.
-  - Fails where the lease of another maker is valid, as that one is baking right now.
+  - Fails if the lease of another maker is valid, as that one is baking right now.
   - Runs on the control machine, in the Python environment of this repository.
 author: Parrotpark
 extends_documentation_fragment: [parrotpark_cloud, parrotpark_cloud.offers]
 attributes:
   check_mode:
     support: full
-    description: Also checks that the cloud has what is named, but for SSH keys and firewalls, which a run that is only
-      checked has not made either.
+    description: Also checks that the cloud has what is named, except SSH keys and firewalls, which a check run has not
+      made either.
   diff_mode:
     support: full
   idempotent:
@@ -133,13 +133,13 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """Decide, do it unless `check`, and describe it.
 
     Raises:
-        CloudError: the cloud refused, or another controller is baking.
-        LeaseError: a value cannot stand on a label.
+        CloudError: the cloud refused, or another control machine is baking.
+        LeaseError: a value cannot be a label.
     """
     cloud = cloud_of(params)
     wanted = _wanted(params)
     plan = bake_server.decide(bake_server.find(cloud, wanted.name), wanted, int(time.time()))
-    # A run that is only checked has not made the key and the firewall either.
+    # A check run has not made the key and the firewall either.
     bake_server.check(cloud, plan, replace(wanted, ssh_keys=(), firewalls=()) if check else wanted)
     server = None if check else bake_server.carry_out(cloud, plan, wanted)
     return {

@@ -16,9 +16,9 @@ DOCUMENTATION = r"""
 module: parrotpark_cloud_check
 short_description: Refuse servers that a cloud could never make
 description:
-  - Asks the cloud whether it is there, whether it takes the token, and whether it has the named server types, locations
-    and image. What is unknown is refused with the names that are known.
-  - It changes nothing, and asks neither for capacity nor for quota. Runs on the control machine.
+  - Checks that the cloud answers, accepts the token, and has the named server types, locations and image. An unknown
+    name is refused, with the names that are known.
+  - It changes nothing, and asks about neither capacity nor quota. Runs on the control machine.
 author: Parrotpark
 extends_documentation_fragment: [parrotpark_cloud, parrotpark_cloud.offers]
 attributes:

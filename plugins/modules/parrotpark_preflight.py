@@ -7,12 +7,12 @@ DOCUMENTATION = r"""
 module: parrotpark_preflight
 short_description: Refuse inputs that are missing, mistyped, unknown or in the wrong place
 description:
-  - Judges the inventory before anything is touched, and names every problem with its fix, one a line.
+  - Judges the inventory before anything is touched, and names every problem with its fix, one per line.
   - A role variable in C(group_vars) or C(host_vars) of the inventory is refused, because the wiring in
     C(playbooks/group_vars) would silently win over it.
   - A C(parrotpark_*) name that is not in the schema is refused, also as an extra variable.
-  - An old name of an input is refused with the new one, and a version that is newer than the one that the inventory was
-    checked for is refused with what changed since; C(parrotpark_checked_version) says which that is.
+  - An input's old name is refused, with the new one. A version newer than the one that the inventory was checked for,
+    which C(parrotpark_checked_version) names, is refused with what changed since.
   - The inputs are validated against the schema as Ansible validates a role's arguments. Their defaults come from the
     inventory plugin.
 author: Parrotpark
@@ -33,7 +33,7 @@ options:
     type: path
     required: true
   changelog:
-    description: File that says of every version whom it affects; its newest version is the one that runs.
+    description: File that says for every version whom it affects; its newest version is the one that runs.
     type: path
     required: true
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Documents the action plugin of the same name, which builds the file on the controller."""
+"""Documents the action plugin of the same name, which builds the file on the control machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ attributes:
     support: full
   diff_mode:
     support: partial
-    description: Names the file and the sources that it is made of, as it is no text itself.
+    description: Names the file and the sources that it is made of, as the file itself is not text.
   idempotent:
     support: full
 options:
@@ -25,7 +25,7 @@ options:
     type: str
     required: true
   dest:
-    description: Where the program lies on the host; its folder has to be there.
+    description: Where to put the program on the host; the folder must exist.
     type: path
     required: true
   interpreter:

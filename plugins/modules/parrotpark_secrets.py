@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Documents the action plugin of the same name, which needs the vault password of the running controller."""
+"""Documents the action plugin of the same name, which needs the vault password of this run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ module: parrotpark_secrets
 short_description: Make the secrets that are missing
 description:
   - Fills the gaps in C(<state_dir>/secrets.yml), a file encrypted with the vault password of this run, and leaves every
-    secret that is there as it is, also names it does not know. C(parrotpark.control.secrets.catalogue) lists all names.
+    existing secret as it is, even under unknown names. C(parrotpark.control.secrets.catalogue) lists all names.
   - Writes what C(ssh) needs to C(<state_dir>/ssh/), namely the deploy key C(id_ed25519), C(id_ed25519.pub) and
     C(known_hosts). Lines of C(known_hosts) for other names stay.
   - Runs on the control machine and returns no secret.
@@ -65,8 +65,8 @@ files:
   returned: success
   sample: [known_hosts]
 planned:
-  description: In check mode, values for the variables that are missing, by name, and for keys of dictionaries that are
-    missing there. A run would make others. Otherwise it is empty.
+  description: In check mode, values for the missing variables, by name, and for missing keys of dictionaries. A real
+    run would make others. Otherwise it is empty.
   type: dict
   returned: success
 """

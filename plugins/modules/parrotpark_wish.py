@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Documents the action plugin of the same name, which shows on the controller what happens on the host."""
+"""Documents the action plugin of the same name, which shows on the control machine what happens on the host."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ description:
   - Runs C(parrotpark wake) or C(parrotpark sleep) on the entry server, and shows its progress line by line.
   - The program runs as a transient systemd unit, C(parrotpark-wish-<wish>), and writes to
     C(/run/parrotpark/parrotpark-wish-<wish>.log). It goes on when the control machine or the connection dies. A second
-    run with the same wish follows the unit that is under way, and returns what that one did.
-  - How long it may take is bounded by the program, namely by C(ready_seconds) of its configuration.
+    run with the same wish follows the unit under way, and returns what that one did.
+  - The program bounds how long it may take, namely by C(ready_seconds) of its configuration.
   - Needs root, and systemd 254 or newer on the host.
 author: Parrotpark
 attributes:

@@ -61,7 +61,7 @@ def test_the_wish_is_told_and_is_awake_where_there_is_none_yet(tmp_path: Path, c
         ("", "the wish '' is not a valid wish: write asleep, awake or awake N"),
         ("Asleep\n", "the wish 'Asleep' is not a valid wish: write asleep, awake or awake N"),
         ("awake 0\n", "the wish 'awake 0' is not a valid wish: write asleep, awake or awake N"),
-        ("awake 4\n", "the wish is for 4 hosts, but there are only 3 slots"),
+        ("awake 4\n", "the wish is for 4 hosts, but there are 3 slots: wish for fewer"),
     ],
 )
 def test_what_is_no_wish_ends_the_run(tmp_path: Path, content: str, says: str) -> None:

@@ -22,7 +22,7 @@ from parrotpark.shared.clock import Clock, SystemClock
 from parrotpark.shared.lease import Lease, LeaseError
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between the attempts at one offer, each times a random 0.5 to 1.5
-ENOUGH = 60.0  # seconds; an attempt that fails later than this is the last one, as the leases of other servers run on
+RETRY_SECONDS = 60.0  # an attempt that fails later than this is the last one, as the leases of other servers run on
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Attempt:
 
 
 def table(attempts: Sequence[Attempt]) -> str:
-    """Write the attempts as text, one a line."""
+    """Write the attempts as text, one per line."""
     width = max((len(str(entry.offer)) for entry in attempts), default=0)
     return "\n".join(f"{entry.offer!s:{width}}  {entry.seconds:6.1f} s  {entry.outcome}" for entry in attempts)
 
@@ -52,43 +52,43 @@ class Acquirer:
         self.attempts: list[Attempt] = []
 
     def acquire(self, specs: Sequence[ServerSpec]) -> Server:
-        """Create the first of the servers that can be had, or adopt the one that another controller just made.
+        """Create the first of the servers that can be had, or adopt the one that another run has just made.
 
-        The specs, at least one, are the same server of different offers, with the same name and labels: so what an
-        attempt has made whose answer was lost is found again by the next one.
+        The specs, at least one, describe the same server at different offers, with the same name and labels: so if an
+        attempt makes a server but its answer is lost, the next attempt finds that server.
 
         Raises:
-            InvalidRequest: the cloud has not what a spec names.
-            CloudError: the last refusal, with those before it, where no offer can be had; any other one as it came.
+            InvalidRequest: the cloud does not have what a spec names.
+            CloudError: the last refusal, with those before it, if no offer can be had; any other error as it came.
         """
         refusals: list[CloudError] = []
         for spec in specs:
             try:
-                return self._patiently(spec)
+                return self._create_with_retries(spec)
             except (OutOfCapacity, QuotaExceeded) as error:
                 refusals.append(type(error)(f"{spec.offer}: {error}"))
             except NameTaken:
-                if server := self._of_another(spec):
+                if server := self._made_by_another_run(spec):
                     return server
                 raise
             except (InvalidRequest, NotFound):
-                # The check tells which name is wrong, and which ones the cloud knows.
+                # The check says which name is wrong, and which ones the cloud knows.
                 self._cloud.check(specs)
                 raise
         raise type(refusals[-1])(f"no offer can be had now: {'; '.join(map(str, refusals))}")
 
-    def _patiently(self, spec: ServerSpec) -> Server:
-        end = self._clock.now() + ENOUGH
+    def _create_with_retries(self, spec: ServerSpec) -> Server:
+        end = self._clock.now() + RETRY_SECONDS
         for pause in PAUSES:
             try:
-                return self._try(spec)
+                return self._create_once(spec)
             except (Transient, RateLimited):
                 if self._clock.now() > end:
                     raise
                 self._clock.sleep(pause * self._jitter(0.5, 1.5))
-        return self._try(spec)
+        return self._create_once(spec)
 
-    def _try(self, spec: ServerSpec) -> Server:
+    def _create_once(self, spec: ServerSpec) -> Server:
         start = self._clock.now()
         outcome = "interrupted"
         try:
@@ -101,7 +101,7 @@ class Acquirer:
         finally:
             self.attempts.append(Attempt(spec.offer, outcome, self._clock.now() - start))
 
-    def _of_another(self, spec: ServerSpec) -> Server | None:
+    def _made_by_another_run(self, spec: ServerSpec) -> Server | None:
         """Find the server that holds the name, if it is as good as ours would be."""
         ours = Lease.parse(spec.labels)
         for server in self._cloud.servers({label.SLOT: ours.slot}):

@@ -63,7 +63,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A thing that bills though nothing uses it."""
+    """An address or a volume that bills although nothing uses it."""
 
     kind: str  # "address" or "volume"
     id: str
@@ -82,15 +82,15 @@ class Cloud(Protocol):
         """The provider's name."""
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
-        """List the servers that carry all these labels; None stands for any value."""
+        """List the servers that carry all these labels; None means any value."""
 
     def check(self, specs: Sequence[ServerSpec]) -> None:
-        """Raise `InvalidRequest` where a spec names what the cloud does not have, with the names it has."""
+        """Raise `InvalidRequest` if a spec names what the cloud does not have, with the names it has."""
 
     def create(self, spec: ServerSpec) -> Server:
         """Make the server and return once it runs.
 
-        Repeating the call is harmless: a server of this name with these very labels is returned as it is; one with
+        Repeating the call is harmless: a server of this name with exactly these labels is returned as it is; one with
         other labels raises `NameTaken`. A server that could not be brought up is deleted before the error is raised, so
         that nothing bills unseen.
         """
@@ -107,7 +107,7 @@ class Cloud(Protocol):
     def snapshot(self, server: Server, description: str, labels: Mapping[str, str]) -> Image:
         """Switch the server off, image it, and return once the image can be booted from.
 
-        Repeating the call is harmless: an image of this very server with these very labels is waited for and returned.
+        Repeating the call is harmless: an image of this server with exactly these labels is waited for and returned.
         """
 
     def delete_image(self, image: Image) -> None:

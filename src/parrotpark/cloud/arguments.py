@@ -1,4 +1,4 @@
-"""What Ansible's modules take to reach a cloud, and the cloud that it opens."""
+"""The arguments with which Ansible modules reach a cloud, and the cloud that they name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cloud_of(params: Mapping[str, Any]) -> Cloud:
     """Return the project that a module's parameters name.
 
     Raises:
-        CloudError: no token is named, or it cannot be read.
+        CloudError: no token is named, or the token cannot be read.
     """
     credential = read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
     return connect(params["provider"], credential, params["endpoint"])

@@ -21,7 +21,7 @@ def read_credential(token_file: str | None, token_env: str | None, environ: Mapp
     """Read a token from a file or from an environment variable.
 
     Raises:
-        AuthFailed: the place is not named, not there, not readable or empty.
+        AuthFailed: the place is not named, does not exist, cannot be read or is empty.
     """
     if token_file is not None:
         source = f"the token in {token_file}"

@@ -1,4 +1,4 @@
-"""What can go wrong with a cloud, as types: callers choose by type, people read the one line of the message."""
+"""What can go wrong with a cloud, as types: callers distinguish by type, people read the one-line message."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RateLimited(CloudError):
 
 
 class NotFound(CloudError):
-    """The thing is not there (any more)."""
+    """What was named does not exist (any more)."""
 
 
 class InvalidRequest(CloudError):
@@ -32,16 +32,16 @@ class InvalidRequest(CloudError):
 
 
 class NameTaken(CloudError):
-    """A server of this name, with other labels, is there: somebody else was first."""
+    """A server of this name, with other labels, exists: somebody else was first."""
 
 
 class Transient(CloudError):
-    """A passing trouble; the same call may work soon."""
+    """A temporary fault; the same call may work soon."""
 
 
 class Unfinished(Transient):
-    """The cloud has taken the work on, but does not get it done in time."""
+    """The cloud has accepted the work, but does not finish it in time."""
 
 
 class Unreachable(Transient):
-    """Nothing answers at the endpoint: the cloud is not there (yet)."""
+    """Nothing answers at the endpoint: the cloud does not run (yet)."""

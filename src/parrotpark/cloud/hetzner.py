@@ -29,16 +29,16 @@ from parrotpark.cloud.hetzner_views import epoch, selector, server_of, sold_in
 
 ENDPOINT = "https://api.hetzner.cloud/v1"
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer
-POLLS = 100  # of an action: within some 5 minutes, as whoever waits has leases of other servers to renew
+POLLS = 100  # of an action: within about 5 minutes, as the caller has leases of other servers to renew
 
 
 def pause(retries: int) -> float:
-    """Return how many seconds to wait after so many looks at an action."""
+    """Return how many seconds to wait after that many polls of an action."""
     return min(0.2 * 1.5**retries, 3.0)
 
 
 class HetznerCloud:
-    """One project; the credential decides which. The environment variable HCLOUD_ENDPOINT stands in for `endpoint`."""
+    """One project; the credential decides which. `endpoint` defaults to the environment variable HCLOUD_ENDPOINT."""
 
     provider = "hetzner"
 
@@ -118,7 +118,7 @@ class HetznerCloud:
         with self._typed_errors():
             addresses = [each for each in self._client.primary_ips.get_all() if each.assignee_id is None]
             volumes = [each for each in self._client.volumes.get_all() if each.server is None]
-        # Nothing else protects what is unused but a person who wants to keep it.
+        # Only a person who wants to keep it protects what is unused.
         return (
             *(_leftover("address", each) for each in addresses if not _protected(each)),
             *(_leftover("volume", each) for each in volumes if not _protected(each)),
@@ -139,7 +139,7 @@ class HetznerCloud:
         return BoundServer(self._client.servers, {"id": int(server.id)}, complete=False)
 
     def _create_or_find(self, spec: ServerSpec) -> tuple[BoundServer, list[BoundAction]]:
-        """Make the server, or find the one that an earlier call of ours made before its answer was lost."""
+        """Make the server, or find the one that an earlier call of ours made although its answer was lost."""
         try:
             answer = self._client.servers.create(
                 name=spec.name,
@@ -157,7 +157,7 @@ class HetznerCloud:
             found = self._client.servers.get_by_name(spec.name)
             if found is None or found.labels != dict(spec.labels):
                 raise NameTaken(
-                    f"a server named {spec.name!r} is there with another lease: delete it, or choose another name"
+                    f"a server named {spec.name!r} exists with another lease: delete it, or choose another name"
                 ) from error
             return found, []
         return answer.server, [answer.action, *answer.next_actions]
@@ -171,19 +171,19 @@ class HetznerCloud:
     def _must_run(self, bound: BoundServer) -> None:
         bound.reload()
         if bound.status != RUNNING:
-            raise Transient(f"server {bound.name} is {bound.status} and does not start: look into the cloud's console")
+            raise Transient(f"server {bound.name} is {bound.status} and does not start: check the cloud's console")
 
     def _must_be_gone(self, bound: BoundServer) -> NoReturn:
         bound.reload()
-        raise Transient(f"server {bound.name} is still listed after its deletion: look into the cloud's console")
+        raise Transient(f"server {bound.name} is still listed after its deletion: check the cloud's console")
 
 
-def _leftover(kind: str, thing: BoundPrimaryIP | BoundVolume) -> Leftover:
-    return Leftover(kind, str(thing.id), str(thing.name), epoch(thing.created))
+def _leftover(kind: str, bound: BoundPrimaryIP | BoundVolume) -> Leftover:
+    return Leftover(kind, str(bound.id), str(bound.name), epoch(bound.created))
 
 
-def _protected(thing: BoundPrimaryIP | BoundVolume) -> bool:
-    return bool(thing.protection and thing.protection["delete"])
+def _protected(bound: BoundPrimaryIP | BoundVolume) -> bool:
+    return bool(bound.protection and bound.protection["delete"])
 
 
 def _refuse_unknown(what: str, wanted: Iterable[str], known: Iterable[str | None]) -> None:

@@ -47,65 +47,65 @@ _TYPES: Mapping[str, type[CloudError]] = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorTranslator:
-    """Knows the names of the endpoint and of the credential, which the messages must not leave out."""
+    """Knows the endpoint and the name of the credential, which the messages must mention."""
 
     endpoint: str
     credential: str
 
     @contextmanager
     def typed(self) -> Iterator[None]:
-        """Raise `CloudError`s in the place of what hcloud-python raises in the block."""
+        """Raise `CloudError`s in place of what hcloud-python raises in the block."""
         try:
             yield
         except APIException as error:
             raise self._typed(str(error.code), _with_fields(error), InvalidRequest) from error
         except ActionFailedException as error:
-            # The request was fine, so what the cloud stumbled over may be gone the next time.
+            # The request was fine, so whatever made the cloud fail may be gone next time.
             failure = error.action.error
             code, message = (failure["code"], failure["message"]) if failure else ("action_failed", str(error))
             raise self._typed(code, message, Transient) from error
         except ActionTimeoutException as error:
-            raise Unfinished(f"hetzner: {error}: run it again") from error
+            raise Unfinished(f"hetzner: {error}: try again") from error
         except requests.Timeout as error:
-            raise Transient(f"{self.endpoint} does not answer in time: run it again") from error
+            raise Transient(f"{self.endpoint} does not answer in time: try again") from error
         except requests.exceptions.SSLError as error:
             raise InvalidRequest(f"the endpoint {self.endpoint!r} cannot be called: {error}") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
             if _was_answering(error):
-                raise Transient(f"{self.endpoint} broke off in the middle of its answer: run it again") from error
+                raise Transient(f"{self.endpoint} broke off in the middle of its answer: try again") from error
             raise Unreachable(
                 f"nothing answers at {self.endpoint}: start the local cloud, or check the endpoint and the network"
             ) from error
         except requests.RequestException as error:
             raise InvalidRequest(f"the endpoint {self.endpoint!r} cannot be called: {error}") from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # hcloud-python takes an answer apart without a look at what it is.
+            # hcloud-python takes an answer apart without checking what it is.
             raise Transient(
-                f"the answer of {self.endpoint} is not of this API ({type(error).__name__}: {error}): "
-                "check the endpoint, and run it again"
+                f"{self.endpoint} does not answer as this API does ({type(error).__name__}: {error}): "
+                "check the endpoint, and try again"
             ) from error
 
     def _typed(self, code: str, message: str, otherwise: type[CloudError]) -> CloudError:
-        # An answer without the API's error envelope, a proxy's say, is known by its HTTP status alone.
+        # An answer without the API's error envelope, such as a proxy's, is known by its HTTP status alone.
         kind = Transient if code[:1] in ("2", "5") else _TYPES.get(code, otherwise)
         advice = {
             AuthFailed: f": check {self.credential}, and that it may write",
             OutOfCapacity: ": try another location or server type, or later",
             QuotaExceeded: ": ask the provider to raise the project's limit",
             RateLimited: ": wait a few minutes",
-            Transient: ": run it again",
+            Transient: ": try again",
         }
         return kind(f"hetzner: {_one_line(message)} ({code}){advice.get(kind, '')}")
 
 
 def _was_answering(error: requests.RequestException) -> bool:
-    """Say whether the connection stood, so that the request may have been carried out."""
+    """Say whether there was a connection, so that the request may have been carried out."""
     broken = (requests.exceptions.ChunkedEncodingError, ProtocolError, ReadTimeoutError)
     return any(isinstance(each, broken) for each in (error, *error.args))
 
 
 def _with_fields(error: APIException) -> str:
-    """Add what is wrong with each field, where the message only names the field."""
+    """Add what is wrong with each field, as the message may only name the field."""
     fields = error.details.get("fields", []) if isinstance(error.details, Mapping) else []
     reasons = [reason for field in fields for reason in field.get("messages", []) if reason not in error.message]
     return ": ".join([error.message, *reasons])

@@ -19,9 +19,9 @@ from parrotpark.cloud.hetzner_views import epoch, selector
 
 CREATING = "creating"
 AVAILABLE = "available"
-GRACE = 90.0  # seconds for a server to shut down by itself before its power is cut; as long as systemd lets a unit take
+GRACE = 90.0  # seconds for a server to shut down by itself before its power is cut; as long as systemd gives a unit
 IMAGING = 3600.0  # seconds for an image to be made: the provider copies a whole disk
-_POLLS = 1500  # of an action, up to 3 s apart: IMAGING and some more
+_POLLS = 1500  # of an action, up to 3 s apart: IMAGING and a bit more
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Snapshots:
         """Switch the server off and image it, unless it was imaged with these labels before.
 
         Raises:
-            CloudError: what the cloud refused, or that it did not end in time.
+            CloudError: the cloud refused, or did not finish in time.
         """
         if not self.patiently(lambda: self._made_before(server, labels)):
             self._switch_off(server)
@@ -68,7 +68,7 @@ class Snapshots:
         ]
 
     def _all(self, labels: Mapping[str, str | None]) -> list[BoundImage]:
-        # Whoever asks filters by status: hcloud-python 2.27 sends the page size as status.
+        # Callers filter by status: hcloud-python 2.27 sends the page size as status.
         return self.client.images.get_all(type=["snapshot"], label_selector=selector(labels))
 
     def _begin_or_find(
@@ -80,7 +80,7 @@ class Snapshots:
         return answer.image, [answer.action]
 
     def _switch_off(self, server: BoundServer) -> None:
-        """Let the server shut down by itself; one that does not in time loses its power."""
+        """Let the server shut down by itself; if it does not in time, cut its power."""
         with self.patiently.errors.typed():
             server.reload()
         if server.status == OFF:
@@ -98,15 +98,15 @@ class Snapshots:
 def _must_be_off(server: BoundServer) -> None:
     server.reload()
     if server.status != OFF:
-        raise Transient(f"server {server.name} is {server.status} and does not go off: look into the cloud's console")
+        raise Transient(f"server {server.name} is {server.status} and does not switch off: check the cloud's console")
 
 
 def _must_be_available(image: BoundImage) -> None:
     image.reload()
     if image.status == CREATING:
-        raise Transient(f"image {image.id} is still being made: run it again")
+        raise Transient(f"image {image.id} is still being made: try again")
     if image.status != AVAILABLE:
-        raise InvalidRequest(f"image {image.id} is {image.status}: delete it, and run it again")
+        raise InvalidRequest(f"image {image.id} is {image.status}: delete it, and try again")
 
 
 def _image(bound: BoundImage) -> Image:

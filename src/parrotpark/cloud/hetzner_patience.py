@@ -1,4 +1,4 @@
-"""Repeats calls over passing trouble, and waits for what takes its time."""
+"""Repeats calls that fail temporarily, and waits for what takes time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATIENCE = 120.0  # seconds to wait for a server to be free, to run, or to be go
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Knows how to wait, and whose errors are to be told apart."""
+    """Knows how to wait, and how to translate errors."""
 
     errors: ErrorTranslator
     sleep: Callable[[float], None]
@@ -22,7 +22,7 @@ class Patience:
         """Repeat the call while it raises `Transient`, for `limit` seconds: hcloud-python does not retry `locked`.
 
         Raises:
-            CloudError: what is no passing trouble, or has not passed.
+            CloudError: the error is not temporary, or has not passed in time.
         """
         waited, pause = 0.0, 0.5
         while True:
@@ -30,7 +30,7 @@ class Patience:
                 with self.errors.typed():
                     return call()
             except (Unfinished, Unreachable):
-                raise  # long enough was waited already
+                raise  # these have already waited long enough
             except Transient:
                 if waited >= limit:
                     raise

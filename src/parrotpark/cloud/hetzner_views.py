@@ -30,12 +30,12 @@ def server_of(bound: BoundServer, provider: str) -> Server:
 
 
 def epoch(moment: datetime | None) -> int:
-    """Turn a time of the API into epoch seconds; a missing one is long ago."""
+    """Turn a time of the API into epoch seconds; a missing one counts as long ago."""
     return int(moment.timestamp()) if moment else 0
 
 
 def selector(labels: Mapping[str, str | None]) -> str | None:
-    """Write labels as a label selector, in which None stands for any value; no labels need none."""
+    """Write labels as a label selector, where None means any value; None if there are no labels."""
     return ",".join(key if value is None else f"{key}={value}" for key, value in labels.items()) or None
 
 

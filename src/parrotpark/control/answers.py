@@ -1,6 +1,6 @@
-"""When a question in the chat counts as answered: what it stored is done, holds no error and is what the model says.
+"""When a question in the chat counts as answered: the stored answer is done, has no error and is what the model says.
 
-Text where an answer stands proves nothing: the chat shows its errors there, and so may whatever stands before it.
+Text in the place of an answer proves nothing: the chat shows its errors there, and so may anything in front of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 # What a model thought before it answered, as models write it and as Open WebUI stores it.
 _REASONING = re.compile(r"<think>.*?</think>|<details type=\"reasoning\".*?</details>", re.DOTALL)
 
-BEGINNING = 8  # words that two greedy answers have in common at least
+COMMON_WORDS = 8  # that two greedy answers begin with, at least
 
 type Messages = Sequence[Mapping[str, str]]
 
@@ -33,9 +33,9 @@ class Turn:
 
 
 def last_turn(chat: Mapping[str, Any]) -> Turn | None:
-    """Read a chat as Open WebUI's `/api/v1/chats/{id}` tells it; return nothing as long as its answer is not done.
+    """Read a chat as Open WebUI's `/api/v1/chats/{id}` returns it; return None as long as its answer is not done.
 
-    Nor while it has no text: it is marked as done while a tool works.
+    None also while it has no text: it is marked as done while a tool works.
 
     Raises:
         Unanswered: the chat stored an error.
@@ -58,24 +58,24 @@ def last_turn(chat: Mapping[str, Any]) -> Turn | None:
 def answer(
     question: str,
     read: Callable[[], Mapping[str, Any]],
-    says: Callable[[str, Messages], str],
+    ask_model: Callable[[str, Messages], str],
     patience: float,
     interval: float = 0.5,
 ) -> str:
     """Wait until the question that was asked last in a chat is answered, and return the answer.
 
-    `read` reads the stored chat. `says` asks a model the same greedily, past the chat: so the chat must be greedy too.
+    `read` reads the stored chat. `ask_model` asks a model the same greedily, past the chat: so that is greedy too.
 
     Raises:
-        Unanswered: the chat stored something else than what the model says, or nothing in so many seconds.
+        Unanswered: the chat stored something other than what the model says, or nothing in `patience` seconds.
     """
     deadline = time.monotonic() + patience
     # At first the store may still end with the answer to what was asked before.
     while not (turn := last_turn(read())) or turn.asked[-1]["content"] != question:
         if time.monotonic() > deadline:
-            raise Unanswered(f"the chat stored no whole answer within {patience:.0f} s")
+            raise Unanswered(f"the chat stored no complete answer within {patience:.0f} s")
         time.sleep(interval)
-    said = says(turn.model, turn.asked)
+    said = ask_model(turn.model, turn.asked)
     if not _same(_words(turn.answer), _words(said)):
         raise Unanswered(f"the chat stored {turn.answer!r}, the model says {said!r}")
     return turn.answer
@@ -86,8 +86,8 @@ def _words(text: str) -> list[str]:
 
 
 def _same(stored: Sequence[str], said: Sequence[str]) -> bool:
-    """Tell whether both are one answer: greedy ones may part, as rounding depends on what else an engine computes."""
+    """Say whether both are one answer: greedy ones may diverge, as rounding depends on what else an engine computes."""
     common = next((n for n, pair in enumerate(zip(stored, said, strict=False)) if pair[0] != pair[1]), None)
-    if common is None:  # one is a piece of the other, if they are not equal
+    if common is None:  # they are equal, or one is the beginning of the other
         return len(stored) == len(said)
-    return common >= BEGINNING
+    return common >= COMMON_WORDS

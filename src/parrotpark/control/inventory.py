@@ -26,7 +26,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an inventory says of where its hosts are and how they are reached."""
+    """What an inventory says about where its hosts are and how to reach them."""
 
     projects: tuple[Project, ...]
     state_dir: Path
@@ -34,16 +34,16 @@ class Settings:
 
     @classmethod
     def read(cls, value: Callable[[str], object]) -> Settings:
-        """Read the inputs that also create the servers; `value` gives one by its name.
+        """Read the inputs that also create the servers; `value` returns an input by its name.
 
         Raises:
-            InvalidRequest: an input is missing or no text.
+            InvalidRequest: an input is missing or not text.
         """
 
         def text(name: str) -> str:
             found = value(name)
             if not isinstance(found, str) or not found:
-                raise InvalidRequest(f"{name} is missing from the inventory, or no text: docs/inputs.md explains it")
+                raise InvalidRequest(f"{name} is missing from the inventory, or not text: docs/inputs.md explains it")
             return found
 
         return cls(
@@ -68,7 +68,7 @@ def list_servers(projects: Sequence[Project]) -> tuple[Server, ...]:
     """Ask every project for our servers: one call each, and one more for every further 50 servers.
 
     Raises:
-        CloudError: a cloud is not there or refuses, so nobody knows which hosts there are.
+        CloudError: a cloud does not answer or refuses, so nobody knows which hosts there are.
     """
     servers: list[Server] = []
     for project in projects:
@@ -78,10 +78,10 @@ def list_servers(projects: Sequence[Project]) -> tuple[Server, ...]:
 
 
 def hosts(servers: Sequence[Server], ssh_directory: PurePath | None = None) -> tuple[Host, ...]:
-    """Turn servers into hosts. With `ssh_directory` they know how to be reached, GPU hosts through the entry server.
+    """Turn servers into hosts, with `ssh_directory` including how to reach them: GPU hosts through the entry server.
 
     Raises:
-        InvalidRequest: two servers have one name.
+        InvalidRequest: two servers have the same name.
     """
     names = [server.name for server in servers]
     for name in names:

@@ -1,6 +1,6 @@
-"""The catalogue: the one list of models, and what every part of the system is told of them.
+"""The catalogue: the one list of models, and what every part of the system is told about them.
 
-An entry of the inventory's `parrotpark_models` says what a model is, what it is for and what it can. Units, flags,
+An entry of the inventory's `parrotpark_models` says what a model is, what it is for and what it can do. Units, flags,
 ports, firewall, endpoints, gateway and chat follow from it here and nowhere else.
 """
 
@@ -19,7 +19,7 @@ FIRST_PORT = 8001
 HEALTH_SECONDS = 1  # until people notice a wake
 _PER_TOKEN = 1_000_000  # prices are per million
 
-# What LiteLLM would pass on to a model that cannot call tools, which answers with an error. Names of OpenAI's API.
+# LiteLLM would pass these, named by OpenAI's API, on to a model that cannot call tools, which answers with an error.
 TOOL_PARAMETERS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
 
 
@@ -47,12 +47,12 @@ class Model:
     """In tokens."""
     port: int
     tools: str | None = None
-    """vLLM's parser of this model's tool calls; None where it cannot call tools."""
+    """vLLM's parser of this model's tool calls; None if it cannot call tools."""
     reasoning: str | None = None
-    """vLLM's parser of this model's reasoning; None where it does not reason."""
+    """vLLM's parser of this model's reasoning; None if it does not reason."""
     pictures: bool = False
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    """What a request that says nothing is sampled with, such as `temperature`."""
+    """What a request is sampled with unless it says otherwise, such as `temperature`."""
     engine: Mapping[str, Any] = field(default_factory=dict)
     """Further options of `vllm serve`."""
     price: float = 0.0
@@ -70,7 +70,7 @@ def source(text: str) -> dict[str, str]:
     match = re.fullmatch(r"([^/@\s]+/[^/@\s]+)@([0-9a-f]{40})", text)
     if match is None:
         raise ModelError(
-            f"{text!r} is not a model: write /a/folder or organisation/name@commit, the commit in its 40 digits "
+            f"{text!r} is not a model: write /a/folder or organisation/name@commit, with all 40 digits of the commit "
             "(a branch would mean whatever its owner uploads next)"
         )
     return {"hub": match[1], "revision": match[2]}
@@ -80,7 +80,7 @@ def catalogue(entries: Sequence[Mapping[str, Any]], first_port: int = FIRST_PORT
     """Read the inventory's list, and give every model a port, counting from `first_port`.
 
     Raises:
-        ModelError: an entry is wrong, two have one name, or there is none to chat with or none to embed with.
+        ModelError: an entry is wrong, two have the same name, or there is none to chat with or none to embed with.
     """
     models = tuple(_model(entry, first_port + index) for index, entry in enumerate(entries))
     twice = [name for name, count in Counter(model.name for model in models).items() if count > 1]
@@ -97,7 +97,7 @@ def _model(entry: Mapping[str, Any], port: int) -> Model:
     name = entry.get("name") or (found.get("folder") or found["hub"]).rsplit("/", 1)[1].lower()
     # It names a unit, a folder and files, and people type it.
     if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", name) is None:
-        raise ModelError(f"{name!r} cannot name a model: take small letters, digits, '.', '_' and '-'")
+        raise ModelError(f"{name!r} cannot name a model: use lower-case letters, digits, '.', '_' and '-'")
     values = {key: value for key, value in entry.items() if value is not None}
     model = Model(**{**values, "name": name, "source": found, "purpose": Purpose(entry["purpose"]), "port": port})
     for ability in ("tools", "reasoning", "pictures", "sampling"):
@@ -107,7 +107,7 @@ def _model(entry: Mapping[str, Any], port: int) -> Model:
 
 
 def first_model(models: Iterable[Model], purpose: str) -> dict[str, Any]:
-    """Choose the model that is used where nobody chooses: the first of its purpose."""
+    """Choose the model that is used unless somebody chooses: the first of its purpose."""
     model = next(model for model in models if model.purpose == purpose)
     return {"name": model.name, "context_length": model.context_length}
 

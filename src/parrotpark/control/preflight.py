@@ -1,4 +1,4 @@
-"""Judges what people wrote into an inventory before anything is touched: names, forms, and files that must be there."""
+"""Judges what people wrote into an inventory before anything is touched: names, formats, and files that must exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ type Options = Mapping[str, Mapping[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A variable that people set, and where they did."""
+    """A variable that people set, and where."""
 
     name: str
     place: str
@@ -46,12 +46,12 @@ def options_of(specification: object) -> Options:
 
 
 def defaults_of(schema: Options) -> dict[str, object]:
-    """Return what inputs are that nobody gave."""
+    """Return the values of inputs that nobody sets."""
     return {name: option["default"] for name, option in schema.items() if "default" in option}
 
 
 def constraints_of(specification: object) -> dict[str, list[object]]:
-    """Return what the entry points of the file say of options together, such as `required_if`."""
+    """Return what the entry points of the file say about combinations of options, such as `required_if`."""
     constraints: dict[str, list[object]] = {}
     entry_points = specification.get("argument_specs", {}) if isinstance(specification, Mapping) else {}
     for entry_point in entry_points.values():
@@ -72,22 +72,22 @@ def misplaced(settings: Iterable[Setting], owners: Mapping[str, str]) -> list[st
 
 
 def unknown(settings: Iterable[Setting], schema: Options) -> list[str]:
-    """Refuse names that look like inputs, but are none."""
+    """Refuse names that look like inputs, but are not."""
     problems = []
     for setting in settings:
         if setting.name.startswith(PREFIX) and setting.name not in schema:
-            # Without the prefix: what all names share makes none of them similar.
+            # Without the prefix, which all names share.
             names = [name.removeprefix(PREFIX) for name in schema]
             near = get_close_matches(setting.name.removeprefix(PREFIX), names, n=1)
-            hint = f"did you mean {PREFIX}{near[0]}?" if near else "docs/inputs.md has all inputs"
-            problems.append(f"{setting.name} in {setting.place} is no input: {hint}")
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else "docs/inputs.md lists all inputs"
+            problems.append(f"{setting.name} in {setting.place} is not an input: {hint}")
     return problems
 
 
 def missing(given: Mapping[str, object], schema: Options, place: str) -> list[str]:
-    """Name the inputs that are needed and that nobody gave, with their descriptions; `place` is where they belong.
+    """Name the inputs that are needed and that nobody set, with their descriptions; `place` is where they belong.
 
-    One with a default is there, unless somebody has made it nothing.
+    One with a default is missing only if somebody has set it to null.
     """
     return [
         f"{name} is missing from {place}: {description(option)}"
@@ -97,16 +97,16 @@ def missing(given: Mapping[str, object], schema: Options, place: str) -> list[st
 
 
 def mistyped_texts(given: Mapping[str, object], schema: Options) -> list[str]:
-    """Refuse lists, mappings and booleans where a text belongs: Ansible would make texts of them that nobody meant."""
+    """Refuse lists, mappings and booleans in place of text: Ansible would make text of them that nobody meant."""
     return [
-        f"{name} must be a text, not {_kind(given[name])}: {description(option)}"
+        f"{name} must be text, not {_kind(given[name])}: {description(option)}"
         for name, option in schema.items()
         if option.get("type", "str") in ("str", "path") and isinstance(given.get(name), bool | dict | list)
     ]
 
 
 def placeholders(given: Mapping[str, object]) -> list[str]:
-    """Refuse names and addresses of the domains that are kept for examples: nobody has edited them."""
+    """Refuse names and addresses in the domains reserved for examples: nobody has edited them."""
     return [
         f"{name} is still the example {text!r}: give your own"
         for name, value in given.items()
@@ -116,7 +116,7 @@ def placeholders(given: Mapping[str, object]) -> list[str]:
 
 
 def unmatched(given: Mapping[str, object], schema: Options) -> list[str]:
-    """Refuse texts that do not have the form that the schema's `pattern` asks for."""
+    """Refuse texts that do not match the schema's `pattern`."""
     return [
         f"{name} is {given[name]!r}: {description(option)}"
         for name, option in schema.items()
@@ -125,9 +125,9 @@ def unmatched(given: Mapping[str, object], schema: Options) -> list[str]:
 
 
 def missing_files(given: Mapping[str, object], schema: Options) -> list[str]:
-    """Refuse files and folders of the control machine that are not there, where the schema says that they `must_exist`.
+    """Refuse files and folders of the control machine that do not exist, if the schema says that they `must_exist`.
 
-    Of a text that may be something else, too, only an absolute path, or one from home, counts.
+    A text that need not be a path counts only if it is an absolute path or begins with `~/`.
     """
     problems = []
     for name, option in schema.items():

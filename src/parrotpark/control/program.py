@@ -7,7 +7,7 @@ import zipfile
 from modulefinder import ModuleFinder
 from pathlib import Path
 
-INTERPRETER = "/usr/bin/python3 -I"  # isolated: nothing is imported from where somebody happens to stand
+INTERPRETER = "/usr/bin/python3 -I"  # isolated: nothing is imported from the current folder
 SOURCES = Path(__file__).resolve().parents[2]
 _NEVER_CHANGED = (1980, 1, 1, 0, 0, 0)
 
@@ -15,7 +15,7 @@ _NEVER_CHANGED = (1980, 1, 1, 0, 0, 0)
 def build(module: str, interpreter: str = INTERPRETER) -> bytes:
     """Write a file that `interpreter` runs by calling `main()` of the module, which returns the exit status.
 
-    The same sources give the same bytes: nothing is compressed, as that differs from one library to another.
+    The same sources give the same bytes: nothing is compressed, as libraries compress differently.
 
     Raises:
         ImportError: there is no such module.

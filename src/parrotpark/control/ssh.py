@@ -14,21 +14,21 @@ USER = "root"
 
 
 def connection(name: str, address: str, directory: PurePath, jump: tuple[str, str] | None) -> dict[str, str]:
-    """Give the connection variables of host `name` at `address`.
+    """Return the connection variables of host `name` at `address`.
 
     `directory` is what `secrets.ssh_folder` writes, where hosts are known by name; `jump` is the host to go through, by
-    name and address. A cloud says both; as they become part of a command, they are looked at first.
+    name and address. Both come from a cloud; as they become part of a command, they are checked first.
 
     Raises:
         InvalidRequest: a host name or an address is malformed.
     """
     for host, place in ((name, address), *([jump] if jump else [])):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", host):
-            raise InvalidRequest(f"{host!r} is no host name: rename the server")
+            raise InvalidRequest(f"{host!r} is not a host name: rename the server")
         try:
             ip_address(place)
         except ValueError:
-            raise InvalidRequest(f"{place!r} is no address of {host}") from None
+            raise InvalidRequest(f"{place!r} is not an IP address of {host}") from None
     options = _options(name, directory)
     if jump is not None:
         jump_name, jump_address = jump

@@ -1,6 +1,6 @@
 """Says what changed since the version that an inventory was checked for, and stops until somebody has read it.
 
-`python -m parrotpark.control.upgrade` fails where CHANGELOG.md has something that a run could not read to people.
+`python -m parrotpark.control.upgrade` fails if CHANGELOG.md has something that a run could not show to people.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from pathlib import Path
 from parrotpark.control.preflight import Setting
 
 CHECKED = "parrotpark_checked_version"
-BEFORE = "0.1.0"  # the last version that asked of no inventory what it was checked for
+BEFORE = "0.1.0"  # the last version that did not ask which version an inventory was checked for
 CHANGELOG = Path("CHANGELOG.md")
 _NUMBERS = re.compile(r"\d+\.\d+\.\d+")
-# All that may stand below the introduction: versions, and entries that say for whom they are and, behind a colon, what
-# to do.
+# All that may follow the introduction: versions, and entries that say whom they affect and, after a colon, what to do.
 _PART = re.compile(
     rf"^## (?P<version>{_NUMBERS.pattern})$"
     r"|^- (?P<entry>This affects you if [^:\n]+(?:\n  [^:\n]+)*:(?: .+|(?=\n  ))(?:\n  .+)*)$",
@@ -38,8 +37,8 @@ class Change:
     text: str
 
 
-def gate(checked: object, changelog: str) -> list[str]:
-    """Name what changed since the `checked` version, unless that is this one; what is no version the schema refuses."""
+def news(checked: object, changelog: str) -> list[str]:
+    """Name what changed since the `checked` version, if anything did; the schema refuses what is not a version."""
     checked = BEFORE if checked is None else checked
     if not isinstance(checked, str) or not _NUMBERS.fullmatch(checked):
         return []
@@ -47,13 +46,13 @@ def gate(checked: object, changelog: str) -> list[str]:
     if _version(checked) > this:
         return [
             f"{CHECKED} is {checked}, newer than this, {_text(this)}: take the newer version, or set it to "
-            f"{_text(this)} to go back, which nobody has tried"
+            f"{_text(this)} to go back, which nobody has tested"
         ]
     lines = [f"{_text(change.version)}: {change.text}" for change in since(_version(checked), changes(changelog))]
     if not lines:
         return []
     return [
-        f"{CHECKED} is {checked}, and this is {_text(this)}, of which {CHANGELOG} says:",
+        f"{CHECKED} is {checked}, and this is {_text(this)}. {CHANGELOG} says:",
         *lines,
         f"Do what affects you, set {CHECKED}: {_text(this)}, and run again",
     ]
@@ -77,7 +76,7 @@ def since(version: Version, found: Sequence[Change]) -> list[Change]:
 
 
 def newest(changelog: str) -> Version:
-    """Return the version that this is: `faults` holds the changelog and pyproject.toml together."""
+    """Return the version of this checkout: `faults` sees that the changelog and pyproject.toml agree."""
     return versions(changelog)[0]
 
 
@@ -96,22 +95,22 @@ def renamed(settings: Iterable[Setting], names: Mapping[str, str]) -> list[str]:
 
 
 def faults(changelog: str, current: str) -> list[str]:
-    """Name what a run could not read, or would read wrongly; `current` is the version that pyproject.toml names."""
+    """Name what a run could not read, or would misread; `current` is the version that pyproject.toml names."""
     found = versions(changelog)
     if not found:
         return ["it names no version"]
-    problems = [f"{_text(b)} stands below {_text(a)}: newest first" for a, b in pairwise(found) if a <= b]
+    problems = [f"{_text(b)} is below {_text(a)}: put the newest first" for a, b in pairwise(found) if a <= b]
     if found[0] != _version(current):
         problems.append(f"its newest version is {_text(found[0])}, that of pyproject.toml {current}")
     introduction, *_ = re.split(r"^## ", changelog, maxsplit=1, flags=re.MULTILINE)
     unread = _PART.sub(lambda part: "\n" * part[0].count("\n"), changelog).split("\n")
     above = introduction.count("\n")
     rest = enumerate(unread[above:], start=above + 1)
-    return problems + [f"line {number} is no entry: {line!r}" for number, line in rest if line.strip()]
+    return problems + [f"line {number} is not an entry: {line!r}" for number, line in rest if line.strip()]
 
 
 def main() -> int:
-    """Return 1 and name the faults, if there are any."""
+    """Print the faults; return 1 if there are any."""
     current = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
     problems = faults(CHANGELOG.read_text(), current)
     for problem in problems:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from parrotpark.control.answers import Messages, Unanswered, answer
 
 QUESTION = "What is the capital of France?"
-ANSWER_SECONDS = 180  # a model on a processor thinks slowly
+ANSWER_SECONDS = 180  # a model without a GPU is slow
 
 
 class CheckFailed(Exception):
@@ -26,7 +26,7 @@ class CheckFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the assistant answers, as `endpoints.json` says it."""
+    """Where the assistant answers, as in `endpoints.json`."""
 
     chat: str
     api: str
@@ -45,14 +45,14 @@ def load(path: Path) -> Endpoints:
 
 
 def check(endpoints: Endpoints) -> Iterator[str]:
-    """Open the page, sign in, ask in the chat and by the API, embed a word; yield a line for each thing that works.
+    """Open the page, sign in, ask in the chat, embed a word by the API; yield a line for each step that works.
 
     Raises:
-        CheckFailed: something does not.
+        CheckFailed: a step does not work.
     """
     chat, api = _Web(endpoints.chat, endpoints.ca), _Web(endpoints.api, endpoints.ca, endpoints.api_key)
     if b"<html" not in chat.call("").lower():
-        raise CheckFailed(f"{endpoints.chat} shows no page")
+        raise CheckFailed(f"{endpoints.chat} does not show a page: see make logs HOST=entry UNIT=caddy")
     yield f"{endpoints.chat} shows the chat"
     login = {"email": endpoints.check_email, "password": endpoints.check_password}
     person = _Web(endpoints.chat, endpoints.ca, chat.json("/api/v1/auths/signin", login)["token"])
@@ -75,7 +75,7 @@ def _ask_in_chat(person: _Web, api: _Web, model: str) -> str:
         "messages": [message],
         "stream": True,
         "params": {"temperature": 0},
-        # With a session the answer is stored, and whatever Open WebUI adds to a question of its page is added.
+        # With a session Open WebUI stores the answer, and adds to the question whatever it adds for its own page.
         "session_id": str(uuid4()),
         "id": str(uuid4()),
         "parent_id": None,
@@ -92,7 +92,7 @@ def _ask_in_chat(person: _Web, api: _Web, model: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Web:
-    """One of our addresses, asked as a person or with a key."""
+    """One of our addresses, called as a person or with a key."""
 
     url: str
     ca: str

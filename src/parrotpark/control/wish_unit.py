@@ -1,4 +1,4 @@
-"""A wish as a transient systemd unit of the entry server: what the controller runs there, and reads from its output."""
+"""A wish as a transient systemd unit on the entry server: what to run there, and how to read its output."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from parrotpark.shared.wish import Wish
 
 FOLDER = "/run/parrotpark"
 ALIVE = ("active", "activating", "deactivating")  # words of `systemctl is-active` for a unit that may still write
-JOINED = "joined"
-EXIT = re.compile(r"exit (\d+)")  # our own last line
+FOLLOWED = "followed"
+EXIT = re.compile(r"exit (\d+)")  # the last line, which our script adds
 PROGRESS = re.compile(r" *\d+ s  ")  # parrotpark.shared.progress
 
 
 class NotFulfilled(Exception):
-    """The program did not fulfil the wish; the message is what it said of that."""
+    """The program did not fulfil the wish; the message is what it said about that."""
 
 
 @dataclass(frozen=True, slots=True)
 class WishUnit:
-    """The shell scripts around one wish. Every wish is a unit of its own name: systemd starts it once at a time."""
+    """The shell scripts around one wish. Each wish has its own unit name, so systemd runs it once at a time."""
 
     program: str
     wish: Wish
@@ -42,20 +42,20 @@ class WishUnit:
         return f'{shlex.join([*self._command(), "--check"])} 2>&1; echo "exit $?"\n'
 
     def start(self) -> str:
-        """Start the unit, or write `joined` where it is under way."""
-        # With the type exec, the log is empty before systemd-run returns: nobody reads that of the run before.
+        """Start the unit, or write `followed` if it is under way."""
+        # With the type exec, the log is empty before systemd-run returns: nobody reads the previous run's.
         run = ["systemd-run", "--quiet", "--collect", f"--unit={self.name}", "--service-type=exec"]
         run += [f"--property=StandardOutput=truncate:{self.log}", "--property=StandardError=inherit"]
         run += ["--expand-environment=no", "--", "/bin/sh", "-c", '"$@"; s=$?; echo "exit $s"; exit "$s"', "sh"]
-        alive = f"case $(systemctl is-active {self.name}) in {'|'.join(ALIVE)}) echo {JOINED};; *) false;; esac"
+        alive = f"case $(systemctl is-active {self.name}) in {'|'.join(ALIVE)}) echo {FOLLOWED};; *) false;; esac"
         return (
-            f"exec 2>&1\njoined() {{ {alive}; }}\njoined && exit\nmkdir -p -m 0755 {FOLDER}\n"
+            f"exec 2>&1\nfollowed() {{ {alive}; }}\nfollowed && exit\nmkdir -p -m 0755 {FOLDER}\n"
             # Looks again after a failure: another controller may have been quicker.
-            f"{shlex.join([*run, *self._command()])} || joined\n"
+            f"{shlex.join([*run, *self._command()])} || followed\n"
         )
 
     def poll(self) -> str:
-        """Write the unit's state and then its output so far: whatever is read of a unit that has ended is all of it."""
+        """Write the unit's state, then its output so far: so the output of a unit that has ended is complete."""
         return f'state=$(systemctl is-active {self.name})\ntest -n "$state" && echo "$state" && cat {self.log}\n'
 
     def _command(self) -> list[str]:
@@ -65,13 +65,13 @@ class WishUnit:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The whole lines that the program has written so far, to stdout and stderr."""
+    """The complete lines that the program has written so far, to stdout and stderr."""
 
     lines: Sequence[str]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Take the whole lines: what follows the last line end is still being written."""
+        """Take the complete lines: what follows the last line end is still being written."""
         return cls(text.split("\n")[:-1])
 
     @property
@@ -82,27 +82,27 @@ class Output:
 
     @property
     def progress(self) -> list[str]:
-        """The lines for people who wait."""
+        """The lines for people who are waiting."""
         return [line for line in self.lines if PROGRESS.match(line)]
 
     def report(self) -> tuple[bool, list[str]]:
         """Return whether something changed, and the actions.
 
         Raises:
-            NotFulfilled: the program failed, or was ended from outside.
+            NotFulfilled: the program failed, or was killed.
         """
         reports = [line for line in self.lines if line.startswith("{")]
         if self.status == 0 and reports:
             report = json.loads(reports[-1])
             return report["changed"], report["actions"]
         if self.status is None:
-            raise NotFulfilled("the program was ended before it was done: run this again")
+            raise NotFulfilled("the program was killed before it was done: run this again")
         others = [line for line in self.lines[:-1] if line and not PROGRESS.match(line)]
         said = [line for line in others if line.startswith("parrotpark: ")] or others[-1:]
         raise NotFulfilled("\n".join(said) or f"the program ended with exit status {self.status} and said nothing")
 
 
 def parse_poll(text: str) -> tuple[bool, Output]:
-    """Return whether the unit is still at it, and its output so far."""
+    """Return whether the unit is still running, and its output so far."""
     state, _, output = text.partition("\n")
     return state in ALIVE, Output.parse(output)

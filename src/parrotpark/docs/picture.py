@@ -1,6 +1,6 @@
-"""Draws which roles run where, and who knocks at which port, from what the playbooks and the wiring say.
+"""Draws which roles run where, and who connects to which port, from what the playbooks and the wiring say.
 
-`python -m parrotpark.docs.roles` puts the picture into docs/architecture.md, and fails in `make lint` where it is old.
+`python -m parrotpark.docs.roles` puts the picture into docs/architecture.md; `make lint` fails if it is out of date.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def page(root: Path) -> str:
 
 
 def picture(root: Path) -> str:
-    """Return the picture in Mermaid's language."""
+    """Return the picture as Mermaid text."""
     lines = ["flowchart LR", "  people([anywhere])"]
     for machine, roles in placed(root).items():
         lines.append(f'  subgraph {machine}["{MACHINES.get(machine, machine)}"]')
@@ -69,7 +69,7 @@ def placed(root: Path) -> dict[str, list[str]]:
 
 
 def edges(root: Path) -> Iterator[str]:
-    """Yield an arrow for each who knocks at whom, with the ports."""
+    """Yield an arrow for each client and server, with the ports."""
     wired = wiring(root)
     servers = {machine: roles for machine, roles in placed(root).items() if machine != "localhost"}
 
@@ -96,7 +96,7 @@ def wiring(root: Path) -> dict[str, Any]:
 
 
 def ports(rules: list[Mapping[str, Any]], wired: Mapping[str, Any]) -> str:
-    """Say in short which ports the rules of a cloud's firewall open."""
+    """Say briefly which ports the rules of a cloud's firewall open."""
     said: dict[str, list[str]] = {}
     for rule in rules:
         if "port" in rule:
@@ -106,7 +106,7 @@ def ports(rules: list[Mapping[str, Any]], wired: Mapping[str, Any]) -> str:
 
 
 def _loopback(root: Path, wired: Mapping[str, Any], roles: set[str]) -> Iterator[tuple[str, str, int]]:
-    """Yield who asks whom on one machine: whose variables name a port that is another role's own by its defaults."""
+    """Yield client, server and port on one machine: a client's variables name the port in the server's defaults."""
     defaults = {role: _yaml(root / f"roles/{role}/defaults/main.yml") for role in sorted(roles)}
     owners = {value[f"{role}_port"]: role for role, value in defaults.items() if f"{role}_port" in value}
     for role, values in defaults.items():

@@ -91,7 +91,7 @@ def table(heading: str, options: Spec) -> list[str]:
 
 
 def entry_point(name: str, entry: Spec, main: Spec) -> Iterator[str]:
-    """Yield the section of another entry point than main, which does not repeat what it shares with main."""
+    """Yield the section of an entry point other than main; it does not repeat what it shares with main."""
     shared = [option for option, spec in entry["options"].items() if main["options"].get(option) == spec]
     own = {option: spec for option, spec in entry["options"].items() if option not in shared}
     yield from (f"## Entry point `{name}`", "")
@@ -125,7 +125,7 @@ def inputs_page(entries: Mapping[str, Spec]) -> str:
         "# Inputs",
         "",
         "What you set in `inventories/<name>/group_vars/all.yml`; preflight refuses every other name. What is required",
-        "is yours to decide; all else has the default that stands here, or may be left out.",
+        "is yours to decide; everything else has the default shown here, or may be left out.",
         "",
     ]
     for entry in entries.values():

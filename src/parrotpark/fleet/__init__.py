@@ -1,1 +1,1 @@
-"""What runs on the entry server, the command `parrotpark`: it keeps the fleet of GPU hosts."""
+"""What runs on the entry server: the scheduler, `parrotpark`, which keeps the fleet of GPU hosts."""

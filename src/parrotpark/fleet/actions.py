@@ -1,4 +1,4 @@
-"""What can be done to the fleet: plain data, and the words in which people are told."""
+"""What can be done to the fleet: plain data, and its wording for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from parrotpark.shared.slot_document import SlotDocument
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """Give the server's lease another end: upkeep, no change."""
+    """Give the server's lease another end: upkeep, not a change."""
 
     server: Server
     until: int
@@ -21,7 +21,7 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class MarkServing:
-    """Note that a host that was waking serves now, and begin its ordinary lease."""
+    """Record that a waking host now serves, and begin its ordinary lease."""
 
     server: Server
     until: int
@@ -32,7 +32,7 @@ class MarkServing:
 
 @dataclass(frozen=True, slots=True)
 class MarkSilent:
-    """Note that a host that served does not answer, and give it little time to come back by itself."""
+    """Record that a host that served does not answer, and give it a short time to come back by itself."""
 
     server: Server
     until: int
@@ -43,7 +43,7 @@ class MarkSilent:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Delete a server at once: it may not be there, or serves nobody."""
+    """Delete a server at once: it has no right to exist, or serves nobody."""
 
     server: Server
     reason: str
@@ -55,7 +55,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Delete what bills though no server uses it."""
+    """Delete what bills although no server uses it."""
 
     leftover: Leftover
 
@@ -65,7 +65,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Let the running answers of the server in the slot end, then delete it."""
+    """Let the running answers of the server in the slot finish, then delete it."""
 
     server: Server
     slot: SlotDocument

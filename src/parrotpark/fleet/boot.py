@@ -15,10 +15,10 @@ MAX_USER_DATA = 32 * 1024  # bytes, by the Hetzner Cloud API
 
 
 def user_data(slot: SlotDocument, until: int) -> str:
-    """Write what cloud-init does: the SSH host key of the slot, and the slot document with the lease's end.
+    """Write the user data for cloud-init: the SSH host key of the slot, and the slot document with the lease's end.
 
     Raises:
-        ConfigError: it is longer than the cloud takes.
+        ConfigError: it is longer than the cloud accepts.
     """
     document = json.dumps(replace(slot, lease_until=until).to_dict())
     file = {"path": PATH, "permissions": "0600", "content": f"{document}\n"}
@@ -29,9 +29,9 @@ def user_data(slot: SlotDocument, until: int) -> str:
 
 
 def specs(fleet: Fleet, slot: SlotDocument, image: Image, now: int) -> list[ServerSpec]:
-    """Describe the server of the slot, once for every offer; `now` is epoch seconds.
+    """Describe the slot's server, once for every offer; `now` is epoch seconds.
 
-    Its first lease lasts as long as it may take until it serves: whatever happens to us, it ends by itself.
+    Its first lease lasts as long as the host may take to serve: whatever happens to us, it ends by itself.
     """
     until = now + fleet.ready_seconds
     lease = Lease(GPU, slot.name, State.WAKING, fleet.maker, fleet.fingerprint, until)

@@ -28,7 +28,7 @@ CONFIG = Path("/etc/parrotpark/fleet.json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; exit status 2 stands for wrong arguments or configuration, 1 for what could not be done."""
+    """Run the command; exit status 2 means wrong arguments or configuration, 1 that something could not be done."""
     options = _parser().parse_args(arguments)
     try:
         fleet = load(options.config)
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail([f"{error}: run it as root" if isinstance(error, PermissionError) else str(error)], 1)
     except KeyboardInterrupt:
-        return _fail(["interrupted; the wish stays, and keep goes on"], 130)
-    return _tell(report, check=options.check, as_json=options.json)
+        return _fail(["interrupted; the wish stays, and the timer goes on fulfilling it"], 130)
+    return _print_report(report, check=options.check, as_json=options.json)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,10 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("wake", "wish the GPU hosts awake, and wait until they serve"),
         ("sleep", "wish them asleep, and wait until they are gone"),
-        ("keep", "take one step towards the wish; a timer does so every minute"),
+        ("keep", "take one step towards the wish; a timer does so every half minute"),
         ("sweep", "delete servers without a valid lease, and addresses and volumes without a server"),
         ("status", "show wish, golden image and slots"),
-        ("check", "judge the configuration"),
+        ("check", "check the configuration"),
     ):
         command = verb.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         command.add_argument("--config", type=Path, default=CONFIG, help=f"the configuration (default: {CONFIG})")
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _number(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 999:
-        raise argparse.ArgumentTypeError("give a number from 1 to 999; to have none, sleep")
+        raise argparse.ArgumentTypeError("give a number from 1 to 999; for none, use parrotpark sleep")
     return int(text)
 
 
@@ -105,7 +105,7 @@ def _status(keeper: Keeper, *, as_json: bool) -> int:
     return 0
 
 
-def _tell(report: Report, *, check: bool, as_json: bool) -> int:
+def _print_report(report: Report, *, check: bool, as_json: bool) -> int:
     for action in report.actions if check else ():
         print(f"would {'fail' if isinstance(action, Shortfall) else 'do'}: {action}")
     for trouble in report.troubles:

@@ -17,7 +17,7 @@ from parrotpark.shared.slot_document import DocumentError, SlotDocument
 
 
 class ConfigError(Exception):
-    """The configuration is wrong; `problems` has one line each and contains no secret."""
+    """The configuration is wrong; `problems` has one line for each fault and contains no secret."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -43,13 +43,13 @@ class Fleet:
     ssh_keys: tuple[str, ...]
     firewalls: tuple[str, ...]
     fingerprint: str
-    labels: Mapping[str, str]  # beside those of the lease
+    labels: Mapping[str, str]  # besides those of the lease
     maker: str
     lease_seconds: int  # of a serving host; renewed once less than two thirds are left
     drain_seconds: int  # for running answers to end
-    ready_seconds: int  # for a new host to serve; its first lease lasts as long
+    ready_seconds: int  # for a new host to serve; its first lease lasts that long
     models: tuple[Model, ...]
-    endpoint_address: str  # where the models answer, whatever slot serves
+    endpoint_address: str  # where the models answer, whichever slot serves
     slots: tuple[SlotDocument, ...]
     hosts: int  # what `awake` without a number means
     wish_file: Path
@@ -152,7 +152,7 @@ class _Settings(Reader):
             return {}
         if isinstance(values, dict) and all(isinstance(value, str) for value in values.values()):
             return values
-        self._problems.append(f"{self._full(key)} must be an object of texts")
+        self._problems.append(f"{self._full(key)} must be an object of strings")
         return {}
 
 
@@ -173,7 +173,7 @@ def _slots(path: Path, problems: list[str]) -> tuple[SlotDocument, ...]:
         except DocumentError as error:
             problems.extend(f"{path}[{index}]: {problem}" for problem in error.problems)
     for what, values in (("slot", [slot.name for slot in slots]), ("address", [slot.address for slot in slots])):
-        problems.extend(f"{path}: {what} {value} is there twice" for value in sorted(_twice(values)))
+        problems.extend(f"{path}: {what} {value} is used twice" for value in sorted(_duplicates(values)))
     return tuple(slots)
 
 
@@ -187,7 +187,7 @@ def _json(path: Path) -> object:
         raise ConfigError([f"{path} is not JSON"]) from None
 
 
-def _twice(values: Sequence[str]) -> set[str]:
+def _duplicates(values: Sequence[str]) -> set[str]:
     return {value for value in values if values.count(value) > 1}
 
 

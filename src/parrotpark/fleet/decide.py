@@ -1,4 +1,4 @@
-"""The heart: from the wish and from what the provider lists, what has to happen now. Nothing here has an effect."""
+"""The heart: from the wish and the provider's list it follows what has to happen now. Nothing here has an effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from parrotpark.shared.slot_document import SlotDocument
 from parrotpark.shared.wish import Wish
 
 FRESH = 600  # seconds; an address that is younger may belong to a server that the cloud is about to make
-SPARE = 120  # seconds that the lease of a silent host lasts longer than anybody waits for it: its end shall not decide
+SPARE = 120  # seconds that the lease of a silent host outlasts our patience, so that it never decides the host's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Seen:
     images: Sequence[Image]  # golden ones, newest first
     leftovers: Sequence[Leftover]
     ready: frozenset[str]  # names of the slots in which all models answer
-    losses: Sequence[Loss]  # in their order
+    losses: Sequence[Loss]  # oldest first
     patience: int  # seconds for a host that stopped answering to come back by itself
 
 
@@ -49,7 +49,7 @@ class Host:
 
 
 def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
-    """Say what brings the fleet nearer to the wish, in the order in which it shall be done.
+    """Say what brings the fleet closer to the wish, in the order in which to do it.
 
     What cannot wait comes first: leases are renewed before anything that may take minutes.
 
@@ -65,7 +65,7 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
 
     # There are never more than slots.
     number = fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
-    # A host that does not serve yet is missed least, then the one with the highest number.
+    # A host that does not serve yet is missed least, then the one in the highest slot.
     order = sorted(alive, key=lambda host: (not host.serves(), fleet.slots.index(host.slot)))
     wanted, surplus = order[:number], order[number:]
     image = images.current(seen.images, fleet.fingerprint)
@@ -82,7 +82,7 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
 
 
 def sweep(fleet: Fleet, seen: Seen) -> tuple[Action, ...]:
-    """Say what has to go whatever is wished: servers without a valid lease or a place, and what no server uses.
+    """Say what has to go whatever the wish: servers without a valid lease or slot, and what no server uses.
 
     Raises:
         WrongProject: the token opens a project that holds other servers of ours.
@@ -91,7 +91,7 @@ def sweep(fleet: Fleet, seen: Seen) -> tuple[Action, ...]:
 
 
 def loss_of(swept: Sequence[Action], now: int) -> Loss | None:
-    """Say what was lost with these servers: one loss, as what ends several hosts at once is one cause."""
+    """Describe the loss of these servers: one loss, as several hosts that end at once have one cause."""
     lost = [action for action in swept if isinstance(action, Sweep) and action.lost]
     served = all(action.server.labels[label.STATE] != State.WAKING for action in lost)
     return Loss(now, served, lost[0].reason) if lost else None
@@ -164,7 +164,7 @@ def _loss(host: Host, seen: Seen) -> str | None:
 
 
 def _pick(hosts: Sequence[Host]) -> tuple[list[Host], list[Host]]:
-    """Part the hosts into one for every slot, and those that are too many: the serving, then the oldest one stays."""
+    """Split the hosts into one for every slot and the surplus: a serving one stays before others, then the oldest."""
     picked: dict[str, Host] = {}
     for host in sorted(hosts, key=_seniority):
         picked.setdefault(host.slot.name, host)
@@ -191,7 +191,7 @@ def _upkeep(fleet: Fleet, seen: Seen, hosts: Sequence[Host]) -> list[Action]:
     actions: list[Action] = []
     for host in hosts:
         left, serving = host.lease.until - seen.now, host.lease.state is State.SERVING
-        # A lease that is too long, made under another configuration, is cut: it would outlive a host that is lost.
+        # A lease that is too long, from another configuration, is cut: it would outlive a host that is lost.
         if host.ready and not serving:
             actions.append(MarkServing(host.server, seen.now + fleet.lease_seconds))
         elif host.ready and (left > fleet.lease_seconds or left * 3 < fleet.lease_seconds * 2):
@@ -232,6 +232,6 @@ def _bakes(fleet: Fleet, server: Server, now: int) -> bool:
 
 
 def pause(losses: Sequence[Loss], until: int) -> str:
-    """Tell people why no host is made before `until`."""
+    """Tell people why no host is created before `until`."""
     at = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return f"no new host before {at}, as the last one was lost: {losses[-1].reason}; parrotpark wake tries at once"

@@ -1,6 +1,6 @@
-"""Keep new requests away from a slot while its running answers end.
+"""Keep new requests away from a slot while its running answers finish.
 
-A packet filter on the entry server, where every request comes by, refuses new connections to the slot: Caddy then asks
+A packet filter on the entry server, which every request passes, refuses new connections to the slot: Caddy then asks
 the next slot at once, and nothing has to be restarted or reconfigured.
 """
 
@@ -24,7 +24,7 @@ class Gate(Protocol):
     """Decides who may begin to talk to the slots."""
 
     def close(self, addresses: Collection[str]) -> None:
-        """Refuse new connections to these addresses, and to no others any more.
+        """Refuse new connections to these addresses, and allow them to all others.
 
         Raises:
             GateError: the packet filter cannot be changed.
@@ -67,9 +67,9 @@ class PacketFilter:
 
 
 def rules(addresses: Collection[str], ports: Collection[int]) -> str:
-    """Write what nft shall do, in one transaction: forget the table, and make it anew where an address is to be closed.
+    """Write one transaction for nft: delete the table, and make it again if an address is to be closed.
 
-    It looks at the flags of a packet instead of the state of its connection: to a connection tracker that has just been
+    It checks the flags of a packet, not the state of its connection: to a connection tracker that has just been
     loaded, a running answer would be a new connection.
     """
     lines = [f"add table {TABLE}", f"delete table {TABLE}"]
@@ -96,7 +96,7 @@ def established(text: str) -> Iterable[tuple[str, int]]:
 
 
 def _address(raw: bytes) -> str:
-    # The kernel prints words of 32 bits in the order of bytes of the machine.
+    # The kernel prints 32-bit words in the machine's byte order.
     words = [raw[index : index + 4] for index in range(0, len(raw), 4)]
     packed = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
     address = ipaddress.ip_address(packed)
@@ -107,7 +107,7 @@ def _address(raw: bytes) -> str:
 def drain(gate: Gate, clock: Clock, addresses: Collection[str], seconds: float) -> int:
     """Close the gate to the addresses, wait until nobody talks to them, and return how many still do after `seconds`.
 
-    The gate stays closed: whoever drains opens it once the servers are gone.
+    The gate stays closed: the caller opens it once the servers are gone.
 
     Raises:
         GateError: new requests cannot be kept away.

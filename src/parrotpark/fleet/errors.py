@@ -1,4 +1,4 @@
-"""What can go wrong with the fleet, beside the cloud's own errors."""
+"""What can go wrong with the fleet, besides the cloud's own errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class NotMade(FleetError):
 
 
 class NotReached(FleetError):
-    """What was wished is not there in time, or somebody wished otherwise meanwhile."""
+    """The wish is not fulfilled in time, or somebody has changed it meanwhile."""
 
 
 class GateError(FleetError):

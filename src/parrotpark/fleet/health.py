@@ -1,4 +1,4 @@
-"""Who answers: a slot is ready when every model in it does."""
+"""Which slots are ready: those in which every model answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http.client import HTTPException
 
 TIMEOUT = 3.0  # seconds
 
-# Never by way of a proxy: the overlay is ours alone.
+# Never through a proxy: the overlay is ours alone.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -24,7 +24,7 @@ def answers(address: str, port: int) -> bool:
 
 
 def ready(addresses: Iterable[str], ports: Sequence[int]) -> frozenset[str]:
-    """Return those of the addresses at which every port answers; all are asked at the same time."""
+    """Return those of the addresses at which every port answers, asking all at the same time."""
     asked = [(address, port) for address in addresses for port in ports]
     if not asked:
         return frozenset()

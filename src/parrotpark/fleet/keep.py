@@ -24,7 +24,7 @@ from parrotpark.shared.lease import Lease, State
 from parrotpark.shared.progress import Progress
 from parrotpark.shared.wish import Wish
 
-PATIENCE = 60  # seconds for models that stopped answering, or as long as they usually take to start where that is more
+PATIENCE = 60  # seconds for models that stopped answering, or as long as they usually take to start if that is more
 
 type Probe = Callable[[Iterable[str], Sequence[int]], Collection[str]]  # as `health.ready`
 
@@ -42,7 +42,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run saw, did, and could not do."""
+    """What a step saw, did, and could not do."""
 
     seen: Seen
     done: tuple[Action, ...]
@@ -50,7 +50,7 @@ class Outcome:
 
 
 class Keeper:
-    """Brings the fleet nearer to a wish, run by run."""
+    """Brings the fleet closer to a wish, step by step."""
 
     def __init__(self, fleet: Fleet, cloud: Cloud, clock: Clock, gate: Gate, probe: Probe, progress: Progress) -> None:
         self.fleet = fleet
@@ -84,7 +84,7 @@ class Keeper:
         return frozenset(slot.name for slot in slots if slot.address in answering)
 
     def forget_losses(self) -> None:
-        """Have the next host made at once, whatever became of those before it; raises `OSError`."""
+        """Let the next host be created at once, whatever happened to those before it; raises `OSError`."""
         self._losses.forget()
 
     def endpoint_ready(self) -> bool:
@@ -98,7 +98,7 @@ class Keeper:
             CloudError: the cloud lacks something that was named, or cannot be asked.
         """
         create = next((action for action in actions if isinstance(action, Create)), None)
-        if create:  # one speaks for all: they differ by slot only
+        if create:  # one is enough: they differ only by slot
             self._cloud.check(boot.specs(self.fleet, create.slot, create.image, int(self.clock.now())))
 
     def keep(self, wish: Wish) -> Outcome:
@@ -107,7 +107,7 @@ class Keeper:
         Raises:
             CloudError: the cloud cannot be asked.
             WrongProject: the token opens a project that holds other servers of ours.
-            OSError: the leases cannot be told.
+            OSError: the leases cannot be written.
         """
         seen = self.look()
         actions = decide.decide(self.fleet, wish, seen)
@@ -126,11 +126,11 @@ class Keeper:
         troubles: list[Trouble] = []
         to_drain = [action for action in actions if isinstance(action, Delete)]
         end = self.clock.now() + self.fleet.lease_seconds / 2
-        self._open_gate()  # a run that was killed while it drained has left it closed
+        self._open_gate()  # a run that was killed while draining may have left it closed
         try:
             for action in actions:
                 if self.clock.now() > end and isinstance(action, Delete | Create):
-                    break  # other leases want to be renewed by now: the next run does that, and goes on from here
+                    break  # other leases must be renewed by now: the next step does that, and goes on from here
                 if to_drain and isinstance(action, Delete):
                     self._drain(to_drain)
                     to_drain = []
@@ -140,7 +140,7 @@ class Keeper:
                 except (CloudError, FleetError) as error:
                     troubles.append(Trouble(action, error))
                     if isinstance(error, AuthFailed):
-                        break  # the same would be said of every other action
+                        break  # every other action would fail in the same way
         finally:
             self._open_gate()
             if loss := decide.loss_of(done, seen.now):
@@ -155,7 +155,7 @@ class Keeper:
             case MarkServing(server, until):
                 lease = Lease.parse(server.labels)
                 self.progress.say(str(action))
-                if lease.state is State.WAKING:  # its first lease began when it was asked for
+                if lease.state is State.WAKING:  # its first lease began when the cloud was asked for it
                     self.progress.took("ready", self.fleet.ready_seconds - (lease.until - self.clock.now()))
                 self._relabel(server, lease.with_changes(state=State.SERVING, until=until))
                 self._losses.served()
@@ -182,7 +182,7 @@ class Keeper:
         self._leases.write(lease.slot, lease.until)
 
     def _create(self, action: Create) -> None:
-        # Its lease need not be told: the new host knows the end from its slot document.
+        # Its lease need not be published: the new host knows the end from its slot document.
         acquirer = Acquirer(self._cloud, self.clock)
         specs = boot.specs(self.fleet, action.slot, action.image, int(self.clock.now()))
         try:
@@ -192,10 +192,10 @@ class Keeper:
                 self.progress.say(f"{action.slot.name}: what was tried:\n{table(acquirer.attempts)}")
 
     def _drain(self, deletes: Sequence[Delete]) -> None:
-        """Let running answers end. It is a courtesy: where it cannot be done, the servers go all the same."""
+        """Let running answers finish. It is a courtesy: if it cannot be done, the servers are deleted all the same."""
         names = ", ".join(action.slot.name for action in deletes)
         try:
-            with self.progress.step("drain", f"{names}: let running answers end"):
+            with self.progress.step("drain", f"{names}: let running answers finish"):
                 left = drain(
                     self._gate, self.clock, {action.slot.address for action in deletes}, self.fleet.drain_seconds
                 )
@@ -206,6 +206,6 @@ class Keeper:
             self.progress.say(f"{names}: {left} connections are cut after {self.fleet.drain_seconds} s")
 
     def _open_gate(self) -> None:
-        # Where the packet filter cannot be changed, nothing can have been closed either.
+        # If the packet filter cannot be changed, nothing can have been closed either.
         with suppress(GateError):
             self._gate.close(())

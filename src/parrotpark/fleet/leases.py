@@ -1,4 +1,4 @@
-"""The ends of the leases as the GPU hosts hear them: one small file for every slot, served on the overlay."""
+"""The ends of the leases, published to the GPU hosts: one small file for every slot, served on the overlay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Leases:
         self._folder = folder
 
     def sync(self, ends: Mapping[str, int]) -> None:
-        """Make the folder say just this.
+        """Make the folder hold exactly these.
 
         Raises:
             OSError: it cannot be written.
@@ -28,7 +28,7 @@ class Leases:
 
     def write(self, slot: str, until: int) -> None:
         """Tell the host in the slot until when it may live; raises as `sync`."""
-        # Readable by all: the web server that tells it to the host runs as somebody else.
+        # Readable by all: the web server that serves it runs as another user.
         self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         content = f"{until}\n".encode()
         if differs(self._folder / slot, content, 0o644):

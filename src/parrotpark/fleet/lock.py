@@ -1,4 +1,4 @@
-"""One run at a time on this machine; the kernel opens the lock again, however the run ends."""
+"""One run at a time on this machine; the kernel releases the lock, however the run ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock for the block; `waiting` is called once where somebody else holds it.
+    """Hold the lock for the block; `waiting` is called once if somebody else holds it.
 
     Raises:
         OSError: the file cannot be made.

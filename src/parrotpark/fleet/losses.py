@@ -1,4 +1,4 @@
-"""GPU hosts that were lost, and how long the next one has to wait: what never serves must not bill for ever."""
+"""GPU hosts that were lost, and how long the next one has to wait: what never serves must not bill forever."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from parrotpark.shared.files import write_file
 
 HOUR = 3600  # seconds
-HOURLY = 4  # after so many losses in an hour, whatever their kind, the next host has to wait
-PAUSES = (0, 300, 900, 1800, HOUR)  # seconds, after so many hosts in a row that never served
+HOURLY = 4  # after this many losses in an hour, whatever their kind, the next host has to wait
+PAUSES = (0, 300, 900, 1800, HOUR)  # seconds, by the number of hosts in a row that never served
 KEPT = max(HOURLY, len(PAUSES))  # losses; older ones change nothing
 
 
@@ -27,7 +27,7 @@ class Loss:
 
 
 def next_try(losses: Sequence[Loss]) -> int:
-    """Return from when on, in epoch seconds, a host may be made; the losses come in their order."""
+    """Return when, in epoch seconds, the next host may be created; the losses are oldest first."""
     if not losses:
         return 0
     in_a_row = len(list(takewhile(lambda loss: not loss.served, reversed(losses))))
@@ -37,20 +37,20 @@ def next_try(losses: Sequence[Loss]) -> int:
 
 
 class Losses:
-    """A small file on the entry server. Without it the next host is made at once, and the count begins anew."""
+    """A small file on the entry server. Without it the next host is created at once, and the count begins again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> tuple[Loss, ...]:
-        """Return them in their order; where the file makes no sense, there are none."""
+        """Return the losses, oldest first; none if the file makes no sense."""
         try:
             return tuple(Loss(int(loss["at"]), bool(loss["served"]), str(loss["reason"])) for loss in self._load())
         except (ValueError, KeyError, TypeError):
             return ()
 
     def add(self, loss: Loss) -> None:
-        """Remember one more.
+        """Record one more.
 
         Raises:
             OSError: it cannot be written.
@@ -58,13 +58,13 @@ class Losses:
         self._write([*self.read(), loss][-KEPT:])
 
     def served(self) -> None:
-        """A host serves: that ends the row of those before it that never did; raises as `add`."""
+        """Record that a host serves, which ends the series of those that never did; raises as `add`."""
         losses = self.read()
         if not all(loss.served for loss in losses):
             self._write([replace(loss, served=True) for loss in losses])
 
     def forget(self) -> None:
-        """Begin anew; raises as `add`."""
+        """Forget all losses; raises as `add`."""
         self._path.unlink(missing_ok=True)
 
     def _load(self) -> list[dict[str, Any]]:

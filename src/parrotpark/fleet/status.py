@@ -14,7 +14,7 @@ from parrotpark.shared.wish import ASLEEP, Wish
 
 @dataclass(frozen=True, slots=True)
 class SlotStatus:
-    """What stands in a slot; None where there is nothing."""
+    """What is in a slot; None where there is nothing."""
 
     slot: str
     server: str | None
@@ -37,9 +37,9 @@ class Status:
     wish: str
     image: str
     image_current: bool
-    pause: str | None  # why no host is made now, and when the next one is
+    pause: str | None  # why no host is created now, and when the next one will be
     slots: tuple[SlotStatus, ...]
-    others: tuple[str, ...]  # servers of the project that stand in no slot
+    others: tuple[str, ...]  # servers of the project that are in no slot
 
     def lines(self) -> list[str]:
         """Write it for people."""

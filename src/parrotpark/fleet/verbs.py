@@ -1,4 +1,4 @@
-"""What people ask for: wake and sleep go on until it is so, keep and sweep take one step."""
+"""What people ask for: wake and sleep go on until the wish is fulfilled, keep and sweep take one step."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from parrotpark.fleet.lock import locked
 from parrotpark.shared.wish import Wish, WishError, read_wish, write_wish
 
 POLL = 0.5  # seconds between two questions to the hosts
-LOOK_AGAIN = 15.0  # seconds between two questions to the cloud while nothing is heard from the hosts
-PASSING = (Transient, RateLimited, NameTaken)  # troubles over which it is worth while to go on
+LOOK_AGAIN = 15.0  # seconds between two questions to the cloud while the hosts say nothing new
+TEMPORARY = (Transient, RateLimited, NameTaken)  # errors after which it is worth going on
 NO_ENDPOINT = "the hosts serve, but the models' stable endpoint does not answer yet"
 
 
@@ -26,20 +26,20 @@ class Report:
 
     actions: tuple[Action, ...]
     troubles: tuple[Trouble, ...] = ()
-    wished: bool = False  # whether the wish is another than before
+    wished: bool = False  # whether the wish has changed
 
     @property
     def changed(self) -> bool:
-        """Say whether there was more than upkeep."""
+        """Whether there was more than upkeep."""
         return self.wished or any(not isinstance(action, Renew | Shortfall) for action in self.actions)
 
 
 def plan(keeper: Keeper, wish: Wish) -> Report:
-    """Say what one run would do.
+    """Say what one step would do.
 
     Raises:
-        CloudError: the cloud cannot be asked, or could never make what is wanted.
-        FleetError: it would be refused.
+        CloudError: the cloud cannot be asked, or could never create what is wanted.
+        FleetError: the step would be refused.
     """
     actions = decide.decide(keeper.fleet, wish, keeper.look())
     keeper.check(actions)
@@ -47,7 +47,7 @@ def plan(keeper: Keeper, wish: Wish) -> Report:
 
 
 def plan_wish(keeper: Keeper, wish: Wish) -> Report:
-    """Say what wishing this would do; raises as `plan`."""
+    """Say what this wish would do; raises as `plan`."""
     try:
         wished = read_wish(keeper.fleet.wish_file) != wish
     except WishError:
@@ -72,12 +72,12 @@ def keep(keeper: Keeper) -> Report:
         try:
             wish = read_wish(keeper.fleet.wish_file)
         except WishError:
-            keeper.sweep()  # without a wish nothing is made, but nothing bills alone either
+            keeper.sweep()  # without a wish nothing is created, but nothing bills alone either
             raise
         try:
             wish.fitting(len(keeper.fleet.slots))
         except WishError as error:
-            keeper.progress.say(f"{error}: all of them are used")
+            keeper.progress.say(f"{error}; all are used")
         outcome = keeper.keep(wish)
     return Report(outcome.done, outcome.troubles)
 
@@ -90,11 +90,11 @@ def sweep(keeper: Keeper) -> Report:
 
 
 def fulfil(keeper: Keeper, wish: Wish) -> Report:
-    """Write the wish, and go on until it is fulfilled, seen by a last look at the provider's list.
+    """Write the wish, and go on until it is fulfilled, by a last look at the provider's list.
 
     Raises:
         CloudError: the cloud refuses what only a person can change.
-        NotReached: nothing got any further for `ready_seconds`, or somebody wished otherwise meanwhile.
+        NotReached: there was no progress for `ready_seconds`, or somebody has changed the wish meanwhile.
         FleetError, OSError: as `keep`.
     """
     verb = "sleep" if wish.hosts == 0 else "wake"
@@ -107,7 +107,7 @@ def fulfil(keeper: Keeper, wish: Wish) -> Report:
         patience.check()
         try:
             outcome = _step(keeper, wish)
-        except PASSING as error:
+        except TEMPORARY as error:
             patience.wait_for(str(error))
             keeper.clock.sleep(LOOK_AGAIN)
             continue
@@ -127,7 +127,7 @@ def fulfil(keeper: Keeper, wish: Wish) -> Report:
 
 
 class _Patience:
-    """Tells what is waited for, and how long that is worth while: `ready_seconds`, anew with every host that is done.
+    """Says what is waited for, and how long that is worthwhile: `ready_seconds`, again with every host that is done.
 
     A drain may take longer than that by itself.
     """
@@ -146,11 +146,11 @@ class _Patience:
             self._missing = missing
 
     def check(self) -> None:
-        """Raises `NotReached` when there is none left: before a host that does not serve in time is made anew."""
+        """Raises `NotReached` when none is left: before a host that does not serve in time is created again."""
         if self._keeper.clock.now() >= self._end:
             seconds = self._keeper.progress.elapsed
             raise NotReached(
-                f"given up after {seconds:.0f} s: {self._missing} (the wish stays, and keep goes on trying)"
+                f"given up after {seconds:.0f} s: {self._missing} (the wish stays, and the timer goes on trying)"
             )
 
 
@@ -159,10 +159,10 @@ def _step(keeper: Keeper, wish: Wish) -> Outcome:
     with locked(_lock(keeper), lambda: _waiting(keeper)):
         now = read_wish(keeper.fleet.wish_file)
         if now != wish:
-            raise NotReached(f"the wish is {now.render()} now: somebody wished otherwise meanwhile")
+            raise NotReached(f"the wish is {now.render()} now: somebody has changed it meanwhile")
         outcome = keeper.keep(wish)
     for trouble in outcome.troubles:
-        if not isinstance(trouble.error, PASSING):
+        if not isinstance(trouble.error, TEMPORARY):
             raise type(trouble.error)(str(trouble))
     return outcome
 
@@ -193,4 +193,4 @@ def _lock(keeper: Keeper) -> Path:
 
 
 def _waiting(keeper: Keeper) -> None:
-    keeper.progress.say("another run is at work: waiting for it")
+    keeper.progress.say("another run is working: waiting for it")

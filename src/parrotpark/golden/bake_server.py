@@ -1,4 +1,4 @@
-"""The one server that a golden image is baked on: always a fresh one, unless another controller is baking."""
+"""The one server that a golden image is baked on: always a fresh one, unless another control machine is baking."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What has to go before the new server is made, what that one carries, and why all this."""
+    """What to delete before the new server is made, the new server's labels, and why."""
 
     reason: str
     delete: tuple[Server, ...]
@@ -51,14 +51,14 @@ def find(cloud: Cloud, name: str) -> Sequence[Server]:
 
 
 def decide(found: Sequence[Server], wanted: Wanted, now: int) -> Plan:
-    """Have a new server take the place of what an interrupted run has left; `now` is epoch seconds.
+    """Plan a new server in place of what an interrupted run has left; `now` is epoch seconds.
 
     Nothing is baked twice: a host that has been sealed lets nobody in, and only a fresh one makes the same image again.
 
     Raises:
         BeingBaked: another maker's lease is valid.
         InvalidRequest: the lease would be too short or too long.
-        LeaseError: a value cannot stand on a label.
+        LeaseError: a value cannot be a label.
     """
     if not 0 < wanted.term <= LONGEST_BAKE:
         hours = LONGEST_BAKE // HOUR
@@ -78,23 +78,23 @@ def check(cloud: Cloud, plan: Plan, wanted: Wanted) -> None:
 
 
 def carry_out(cloud: Cloud, plan: Plan, wanted: Wanted) -> Server:
-    """Delete what has to go, and make the new server.
+    """Delete what the plan says, and make the new server.
 
     Raises:
         BeingBaked: another run was quicker.
-        CloudError: what the cloud refused; everything before it is done, so that the next run goes on from there.
+        CloudError: the cloud refused something; everything before it is done, and the next run goes on from there.
     """
     for server in plan.delete:
         cloud.delete(server)
     server = Acquirer(cloud).acquire(_specs(wanted, plan.labels))
     if dict(server.labels) != dict(plan.labels):
-        # The acquirer takes a server of the same fingerprint that another has just made, which is right for all but us.
+        # The acquirer adopts a server of the same fingerprint that another run made, which is right except for a bake.
         raise _being_baked(server, Lease.parse(server.labels))
     return server
 
 
 def _objection(server: Server, wanted: Wanted, now: int) -> str:
-    """Say why the server goes; raise `BeingBaked` where it must not."""
+    """Say why the server must go; raise `BeingBaked` if it must not."""
     try:
         lease = Lease.parse(server.labels)
     except LeaseError as error:

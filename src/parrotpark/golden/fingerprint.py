@@ -19,12 +19,12 @@ _QUICKLY_READ = 64 * 2**20  # bytes; larger weights are known by size and time, 
 
 
 class FingerprintError(Exception):
-    """A file to be hashed is not there; the message is one line that names it."""
+    """A file to be hashed does not exist; the message is one line that names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a GPU host is made from, as hexadecimal digits that can stand on labels."""
+    """What a GPU host is made from, as hexadecimal digits that fit into labels."""
 
     whole: str
     parts: Mapping[str, str]
@@ -37,12 +37,12 @@ class Fingerprint:
 def fingerprint(root: Path, paths: Iterable[str], values: Mapping[str, object]) -> Fingerprint:
     """Hash files and folders (relative to `root`) together with JSON values (base image, models, settings).
 
-    A path's part is called like the last component of the path, without suffix; a value's part like its key. What has
-    the same name is one part. A value may be a mapping whose `folders` are a list of folders with weights: then their
+    A path's part is named after the last component of the path, without suffix; a value's part after its key. Parts of
+    the same name are one part. A value may be a mapping whose `folders` are a list of folders with weights: then their
     files count, by name and content; those over 64 MiB by size and time of modification instead.
 
     Raises:
-        FingerprintError: a path does not exist, or a value is no JSON.
+        FingerprintError: a path does not exist, or a value is not JSON.
     """
     lines: defaultdict[str, set[str]] = defaultdict(set)
     for path in paths:
@@ -62,7 +62,7 @@ def fingerprint(root: Path, paths: Iterable[str], values: Mapping[str, object]) 
 
 
 def changed_parts(old_labels: Mapping[str, str], new: Fingerprint) -> list[str]:
-    """Name the parts that differ from those on the labels, also the ones that came or went."""
+    """Name the parts that differ from those in the labels, including the ones that came or went."""
     old = {key.removeprefix(PART): digest for key, digest in old_labels.items() if key.startswith(PART)}
     return sorted(name for name in {*old, *new.parts} if old.get(name) != new.parts.get(name))
 
@@ -89,7 +89,7 @@ def _weights(file: Path) -> str:
 
 
 def _shape(file: Path) -> str:
-    """Hash what a file says to a machine. In YAML a comment says nothing to it, and in defaults it is documentation."""
+    """Hash what a file means to a machine. Comments in YAML mean nothing to it, and in defaults are documentation."""
     if file.suffix not in (".yml", ".yaml"):
         return _content(file)
     import yaml  # here, as the entry server only compares fingerprints, and has no YAML
@@ -112,4 +112,4 @@ def _json(value: object) -> str:
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
     except TypeError as error:
-        raise FingerprintError(f"a value of the fingerprint is no JSON: {error}") from error
+        raise FingerprintError(f"a value of the fingerprint is not JSON: {error}") from error

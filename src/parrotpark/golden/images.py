@@ -1,4 +1,4 @@
-"""The golden image as its labels tell of it: what all who make or wake GPU hosts look for."""
+"""The golden image as its labels describe it: what everything that bakes or wakes GPU hosts looks for."""
 
 from __future__ import annotations
 

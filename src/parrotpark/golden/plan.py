@@ -1,4 +1,4 @@
-"""The golden image: whether there is one for a fingerprint, why not, how one is made, and which are too many."""
+"""The golden image: whether there is one for a fingerprint, why not, how one is made, and which are surplus."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from parrotpark.shared.wish import ASLEEP, Wish
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What has to happen, so that there is the golden image and, with `surplus`, nothing else."""
+    """What has to happen so that the golden image exists and, with `surplus`, no other."""
 
     image: Image | None  # None: it has to be made
-    finished: tuple[Server, ...]  # baked for it: they go
+    finished: tuple[Server, ...]  # baked for it, and to be deleted
     surplus: tuple[Image, ...] = ()
 
     @property
@@ -29,7 +29,7 @@ class Plan:
 
 
 def wanted(wish: Wish, run_tags: Sequence[str], skip_tags: Sequence[str]) -> bool:
-    """Say whether a run makes the image: for hosts that shall serve, and in no run of some tags, which would leave out
+    """Say whether a run makes the image: for hosts that are to serve, and never with tags, which would leave out
     parts of the host.
     """
     return wish != ASLEEP and list(run_tags) == ["all"] and not skip_tags
@@ -62,14 +62,14 @@ def surplus(images: Sequence[Image], current: Image | None) -> tuple[Image, ...]
 
 
 def describe(images: Sequence[Image], fingerprint: Fingerprint) -> str:
-    """Tell people in a line how things stand."""
+    """Tell people in one line how things are."""
     if current(images, fingerprint.whole):
         return "image current"
     return f"stale: {why_stale(images, fingerprint)}"
 
 
 def to_make(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fingerprint) -> Plan:
-    """Have the image made unless it is there; what it was made of goes, and every older image stays.
+    """Plan to make the image unless it exists, delete the server it was made from, and keep every older image.
 
     Until the scheduler knows the new fingerprint, it wakes hosts from an older one.
     """
@@ -77,7 +77,7 @@ def to_make(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fin
 
 
 def to_finish(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fingerprint) -> Plan | None:
-    """Have everything go that the image makes superfluous; None, and nothing goes, before there is the image."""
+    """Plan to delete everything that the image supersedes; None, and nothing goes, before the image exists."""
     image = current(images, fingerprint.whole)
     return Plan(image, _finished(servers, fingerprint), surplus(images, image)) if image else None
 
@@ -89,11 +89,11 @@ def _finished(servers: Sequence[Server], fingerprint: Fingerprint) -> tuple[Serv
 
 
 def carry_out(cloud: Cloud, plan: Plan, fingerprint: Fingerprint) -> Image:
-    """Make the image, and only then delete what it was made of and what it stands in for.
+    """Make the image, and only then delete what it was made from and what it supersedes.
 
     Raises:
-        NotFound: there is no server to make the image of.
-        CloudError: what the cloud refused; everything before it is done, so that the next run goes on from there.
+        NotFound: there is no server to make the image from.
+        CloudError: the cloud refused something; everything before it is done, and the next run goes on from there.
     """
     image = plan.image or _make(cloud, plan.finished, fingerprint)
     for server in plan.finished:

@@ -1,1 +1,1 @@
-"""What the machines have to agree on: leases, the wish, the slot document. Nothing but the standard library."""
+"""What the machines must agree on: leases, the wish, the slot document. Nothing but the standard library."""

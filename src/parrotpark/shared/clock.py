@@ -1,4 +1,4 @@
-"""Time as something that is handed in, so that tests need not wait."""
+"""Time as a parameter, so that tests need not wait."""
 
 from __future__ import annotations
 

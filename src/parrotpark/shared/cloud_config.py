@@ -10,7 +10,7 @@ from parrotpark.shared.ssh_key import public_key
 def cloud_config(host_key: str, **more: object) -> str:
     """Write user data: nobody logs in by password, and the private SSH host key is ours; `more` are further modules.
 
-    We hand the host key over, so no key is ever trusted on first use. It holds a secret.
+    We hand the host key over, so no key is ever trusted on first use. The text holds a secret.
     """
     config = {
         "ssh_pwauth": False,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def differs(path: Path, content: bytes, mode: int) -> bool:
-    """Say whether the file is missing, or has another content or other permissions."""
+    """Say whether the file is missing, or has other content or permissions."""
     try:
         return stat.S_IMODE(path.stat().st_mode) != mode or path.read_bytes() != content
     except FileNotFoundError:
@@ -17,7 +17,7 @@ def differs(path: Path, content: bytes, mode: int) -> bool:
 
 
 def write_file(path: Path, content: bytes, mode: int) -> None:
-    """Put `content` in place atomically; a folder that has to be made is its owner's only.
+    """Put `content` in place atomically; a folder that has to be made is accessible to its owner only.
 
     Raises:
         OSError: the file cannot be written.

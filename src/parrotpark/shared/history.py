@@ -11,25 +11,25 @@ from typing import Any
 from parrotpark.shared.files import write_file
 
 KEPT = 200  # lines
-LOOKED_AT = 5  # the latest of a kind
+SAMPLES = 5  # the latest of each step
 
 
 class History:
-    """A bounded file of durations, one JSON object a line. It only informs: where it cannot be kept, nothing fails."""
+    """A bounded file of durations, one JSON object per line. It only informs: if it cannot be kept, nothing fails."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def add(self, step: str, seconds: float, now: float) -> None:
-        """Remember that the step took so long."""
+        """Remember how long the step took."""
         line = json.dumps({"step": step, "seconds": round(seconds, 1), "at": int(now)})
         with suppress(OSError):
             write_file(self._path, "".join(f"{kept}\n" for kept in [*self._lines(), line][-KEPT:]).encode(), 0o644)
 
     def usual(self, step: str) -> float | None:
-        """Return how many seconds the step takes usually: the median of the last five."""
+        """Return how many seconds the step usually takes: the median of the last five."""
         seconds = [entry["seconds"] for entry in map(_entry, self._lines()) if entry.get("step") == step]
-        return median(seconds[-LOOKED_AT:]) if seconds else None
+        return median(seconds[-SAMPLES:]) if seconds else None
 
     def _lines(self) -> list[str]:
         try:
@@ -39,7 +39,7 @@ class History:
 
 
 def _entry(line: str) -> dict[str, Any]:
-    """Read one line; one that is broken says nothing."""
+    """Read one line; a broken one counts as empty."""
     try:
         entry = json.loads(line)
     except ValueError:

@@ -19,23 +19,23 @@ PART = f"{PREFIX}part-"  # of the fingerprint, on images; its name follows
 
 GPU = "gpu"  # the role of a GPU host
 
-LONGEST = 24 * 3600  # seconds; a server that is promised for longer than a day is a lost one
+LONGEST = 24 * 3600  # seconds; a server with a lease of more than a day counts as lost
 MAX_LENGTH = 63  # of a label value, by the Hetzner Cloud API
 FINGERPRINT_LENGTH = 32
 _VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 class LeaseError(ValueError):
-    """Labels are no lease, or a value cannot stand on a label; the message is one line."""
+    """Labels are not a lease, or a value cannot be a label; the message is one line."""
 
 
 class State(StrEnum):
     """How far a GPU host has come."""
 
-    BAKING = "baking"  # the golden image is made of it, then it goes; see bake_server.py
-    WAKING = "waking"  # made from the golden image; this and what follows is the fleet's
+    BAKING = "baking"  # the golden image is made from it, then it is deleted; see bake_server.py
+    WAKING = "waking"  # made from the golden image; this and the following are the scheduler's
     SERVING = "serving"
-    SILENT = "silent"  # it served, and its models answer no more
+    SILENT = "silent"  # it served, and its models no longer answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Lease:
     until: int
 
     def __post_init__(self) -> None:
-        """Raises `LeaseError` unless every value can stand on a label."""
+        """Raises `LeaseError` unless every value can be a label."""
         for name in ("role", "slot", "maker", "fingerprint"):
             value = getattr(self, name)
             if not _VALUE.fullmatch(value):
@@ -77,7 +77,7 @@ class Lease:
         """Read a lease from a server's labels; other labels are ignored.
 
         Raises:
-            LeaseError: a label is missing or has no valid value.
+            LeaseError: a label is missing or its value is not valid.
         """
         missing = [key for key in (ROLE, SLOT, STATE, MAKER, FINGERPRINT, UNTIL) if key not in labels]
         if missing:
@@ -109,6 +109,6 @@ class Lease:
 
 
 def label_value(text: str) -> str:
-    """Turn any text, a user's or a computer's name, into one that a label can carry."""
+    """Turn any text, such as a computer's name, into a valid label value."""
     value = re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:MAX_LENGTH].strip("._-")
     return value or "unknown"

@@ -1,4 +1,4 @@
-"""What people see while they wait: how long it takes so far, what is being done, and how long that usually takes."""
+"""What people see while they wait: the time so far, what is being done, and how long that usually takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads JSON objects whose every fault people shall hear of at once."""
+"""Reads JSON objects and reports all their faults at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Reader:
-    """Takes one value after the other out of a JSON object, and notes every problem with its full name."""
+    """Takes one value after the other out of a JSON object, and notes every problem, with the value's full name."""
 
     def __init__(self, values: object, problems: list[str], name: str = "") -> None:
         self._name = name
@@ -15,7 +15,7 @@ class Reader:
         self._problems = problems
         if not isinstance(values, dict):
             problems.append(f"{name or 'the document'} must be an object")
-            self._problems = []  # what such a thing lacks need not be said
+            self._problems = []  # what it lacks need not be said
 
     def _take(self, key: str) -> object:
         self._known.add(key)
@@ -49,5 +49,5 @@ class Reader:
         return ()
 
     def end(self) -> None:
-        """Reject what nobody asked for: it is a typing error, or a document for a newer program."""
+        """Reject keys that nobody read: they are typing errors, or for a newer program."""
         self._problems.extend(f"{self._full(key)} is unknown" for key in sorted(self._values.keys() - self._known))

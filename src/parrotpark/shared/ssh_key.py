@@ -1,4 +1,4 @@
-"""The public half of an SSH host key, where there is nothing but the standard library."""
+"""The public half of an SSH host key, with nothing but the standard library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ END = "-----END OPENSSH PRIVATE KEY-----"
 
 
 def public_key(private: str) -> str:
-    """Return the public half, as in a `.pub` file, or nothing where `private` is no OpenSSH ed25519 key.
+    """Return the public half, as in a `.pub` file, or an empty text if `private` is not an OpenSSH ed25519 key.
 
     The format (PROTOCOL.key in OpenSSH) keeps it in the clear: a magic word, three strings about the cipher, the
     number of keys, and then the public key; numbers are 32 bit, and a string begins with its length.

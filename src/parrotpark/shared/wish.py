@@ -1,4 +1,4 @@
-"""The wish: what a person, or the calendar, wants of the fleet. A text file of one line on the entry server."""
+"""The wish: what a person, or the calendar, wants of the GPU hosts. A one-line text file on the entry server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class WishError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How many GPU hosts shall serve; None stands for as many as the configuration means by `awake`."""
+    """How many GPU hosts are to serve; None means as many as are configured for `awake`."""
 
     hosts: int | None
 
@@ -47,7 +47,7 @@ class Wish:
             WishError: it is.
         """
         if self.hosts is not None and self.hosts > slots:
-            raise WishError(f"the wish is for {self.hosts} hosts, but there are only {slots} slots")
+            raise WishError(f"the wish is for {self.hosts} hosts, but there are {slots} slots: wish for fewer")
         return self
 
 
@@ -69,7 +69,7 @@ def read_wish(path: Path) -> Wish:
 
 
 def write_wish(path: Path, wish: Wish) -> bool:
-    """Write the wish and say whether it is another than before.
+    """Write the wish and say whether it has changed.
 
     Raises:
         WishError: it cannot be written.

@@ -30,7 +30,7 @@ def test_a_wish_is_what_the_scheduler_takes_for_one() -> None:
     assert evaluate("' awake  2 ' | parrotpark_wish(3)") == "awake 2"
     with pytest.raises(AnsibleError, match="the wish 'Asleep' is not a valid wish: write asleep, awake or awake N"):
         evaluate("'Asleep' | parrotpark_wish(3)")
-    with pytest.raises(AnsibleError, match="the wish is for 4 hosts, but there are only 3 slots"):
+    with pytest.raises(AnsibleError, match="the wish is for 4 hosts, but there are 3 slots"):
         evaluate("'awake 4' | parrotpark_wish(3)")
 
 

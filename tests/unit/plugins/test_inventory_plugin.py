@@ -156,7 +156,7 @@ def test_a_cloud_that_cannot_be_asked_ends_the_command(refusal: Callable[..., st
 
 def test_a_missing_input_ends_the_command(refusal: Callable[..., str]) -> None:
     line = refusal(inputs={"parrotpark_gpu_endpoint": ""})
-    assert line == "parrotpark_gpu_endpoint is missing from the inventory, or no text: docs/inputs.md explains it"
+    assert line == "parrotpark_gpu_endpoint is missing from the inventory, or not text: docs/inputs.md explains it"
 
 
 def test_a_syntax_check_asks_nobody(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def test_role_variables_and_unknown_inputs_are_refused_with_their_file(run_actio
         "litellm_port in inventories/local/host_vars/entry.yml is a variable of the role litellm, and "
         "the wiring in playbooks/group_vars would silently win over it: set a parrotpark_… input instead, "
         "or wire it there",
-        "parrotpark_domian in inventories/local/host_vars/entry.yml is no input: did you mean parrotpark_domain?",
+        "parrotpark_domian in inventories/local/host_vars/entry.yml is not an input: did you mean parrotpark_domain?",
     ]
 
 
@@ -111,7 +111,7 @@ def test_a_newer_version_stops_until_somebody_says_that_they_have_read_what_chan
     run_action: Run, site: Path, checked: object
 ) -> None:
     assert judge(run_action, site, parrotpark_checked_version=checked) == [
-        "parrotpark_checked_version is 0.1.0, and this is 0.2.0, of which CHANGELOG.md says:",
+        "parrotpark_checked_version is 0.1.0, and this is 0.2.0. CHANGELOG.md says:",
         "0.2.0: This affects you if you have a parrot: feed it.",
         "Do what affects you, set parrotpark_checked_version: 0.2.0, and run again",
     ]
@@ -121,7 +121,7 @@ def test_extra_variables_are_inputs_too(run_action: Run, site: Path, monkeypatch
     plugin = action_loader.get("parrotpark_preflight", class_only=True)
     monkeypatch.setattr(sys.modules[plugin.__module__], "load_extra_vars", lambda _: {"parrotpark_gpu_slot": 2})
     assert judge(run_action, site) == [
-        "parrotpark_gpu_slot in the extra variables is no input: did you mean parrotpark_gpu_slots?"
+        "parrotpark_gpu_slot in the extra variables is not an input: did you mean parrotpark_gpu_slots?"
     ]
 
 
@@ -132,7 +132,7 @@ def test_extra_variables_are_inputs_too(run_action: Run, site: Path, monkeypatch
             {"parrotpark_domain": None},
             "parrotpark_domain is missing from inventories/local/group_vars/all.yml: The one public name.",
         ),
-        ({"parrotpark_domain": ["a"]}, "parrotpark_domain must be a text, not a list: The one public name."),
+        ({"parrotpark_domain": ["a"]}, "parrotpark_domain must be text, not a list: The one public name."),
         (
             {"parrotpark_gpu_slots": "one"},
             "argument 'parrotpark_gpu_slots' is of type str and we were unable to convert",
@@ -155,7 +155,7 @@ def test_a_wrong_value_is_named(run_action: Run, site: Path, inputs: dict[str, A
 
 def test_a_value_that_cannot_be_worked_out_is_named(run_action: Run, site: Path) -> None:
     (line,) = judge(run_action, site, parrotpark_domain=trust_as_template("{{ nowhere }}"))
-    assert line == "parrotpark_domain cannot be worked out: 'nowhere' is undefined"
+    assert line == "parrotpark_domain cannot be evaluated: 'nowhere' is undefined"
 
 
 def test_a_secret_is_not_shown(run_action: Run, site: Path) -> None:

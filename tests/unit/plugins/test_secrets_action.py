@@ -103,7 +103,7 @@ def test_a_wrong_password_is_one_clear_line(run_action: Run, arguments: dict[str
     loader.set_vault_secrets(wrong)
     result = run_action(NAME, arguments)
     assert result["failed"]
-    assert result["msg"].startswith(f"no vault password that opens {arguments['state_dir']}/secrets.yml: give the")
+    assert result["msg"].startswith(f"no vault password that opens {arguments['state_dir']}/secrets.yml: put the")
     assert "\n" not in result["msg"]
 
 

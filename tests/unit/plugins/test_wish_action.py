@@ -102,7 +102,7 @@ def test_nothing_to_do(host: Host, wished: Wished) -> None:
         ("sh: 1: /nowhere: not found\nexit 127\n", "sh: 1: /nowhere: not found"),
         (f"{BEGUN}exit 1\n", "the program ended with exit status 1 and said nothing"),
         ("exit 0\n", "the program ended with exit status 0 and said nothing"),
-        (BEGUN, "the program was ended before it was done: run this again"),
+        (BEGUN, "the program was killed before it was done: run this again"),
     ],
 )
 def test_a_failure_is_what_the_program_said(host: Host, wished: Wished, output: str, message: str) -> None:
@@ -204,7 +204,7 @@ def test_the_program_goes_on_without_its_controller_and_the_next_run_follows_it(
     monkeypatch.setattr(time, "sleep", lambda _: (folder / "go").touch())
     assert wished("asleep", str(folder / "program"))["changed"]
     assert capsys.readouterr().out == (
-        "  [entry-server] another run is at work on the same wish: following it\n"
+        "  [entry-server] another run is working on the same wish: following it\n"
         "  [entry-server]    0 s  sleep --json\n"
     )
     assert (folder / "runs").read_text() == "run\n"

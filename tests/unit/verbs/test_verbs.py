@@ -51,7 +51,7 @@ def test_the_verbs_are_those_of_make() -> None:
     [
         ({"parrotpark_gpu_token_file": "/nowhere/gpu.token"}, "the token file /nowhere/gpu.token does not exist: put"),
         ({"parrotpark_entry_endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1: start"),
-        ({"parrotpark_gpu_endpoint": None}, "parrotpark_gpu_endpoint is missing from the inventory, or no text: docs"),
+        ({"parrotpark_gpu_endpoint": None}, "parrotpark_gpu_endpoint is missing from the inventory, or not text: docs"),
     ],
 )
 def test_without_a_cloud_nothing_ends_well(stack: Stack, command: list[str], inputs: dict[str, Any], line: str) -> None:

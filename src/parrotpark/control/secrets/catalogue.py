@@ -36,7 +36,7 @@ class Password:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A private key, and the public one that always follows from it."""
+    """A private key, and the public key derived from it."""
 
     name: str
     purpose: str
@@ -84,12 +84,12 @@ class Filled:
 
 
 def fill_gaps(existing: Mapping[str, object], slot_names: Sequence[str]) -> Filled:
-    """Make what is missing and leave everything else, also what is not ours, as it is.
+    """Make what is missing and leave everything else as it is, even what is not ours.
 
-    Slots that are no longer named keep their keys: a slot that comes back is the one it was.
+    Slots that are no longer named keep their keys: a slot that comes back is the same as before.
 
     Raises:
-        SecretsError: a known name holds something that is no secret of its kind.
+        SecretsError: the value of a known name is not a secret of its kind.
     """
     values = dict(existing)
     made: list[str] = []
@@ -117,7 +117,7 @@ def fill_gaps(existing: Mapping[str, object], slot_names: Sequence[str]) -> Fill
 
 
 def missing(existing: Mapping[str, object], values: Mapping[str, object]) -> dict[str, object]:
-    """Return what `values` have beyond the existing ones, to be combined with these."""
+    """Return what `values` have beyond the existing ones, to be merged into those."""
     found: dict[str, object] = {}
     for name, value in values.items():
         had = existing.get(name)
@@ -136,7 +136,7 @@ def _text(name: str, value: object) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise SecretsError(f"{name} is not a text: quote it, or remove it to have a new one made")
+        raise SecretsError(f"{name} is not text: quote it, or remove it to have a new one made")
     return value
 
 

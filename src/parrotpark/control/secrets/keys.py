@@ -1,4 +1,4 @@
-"""Makes passwords and key pairs, in the text form their programs read."""
+"""Makes passwords and key pairs, in the text form that programs read."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class SshAlgorithm:
         try:
             key = load_ssh_private_key(private.encode(), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise KeyFormatError("is not an OpenSSH private key without passphrase") from None
+            raise KeyFormatError("is not an OpenSSH private key without a passphrase") from None
         return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class WireguardAlgorithm:
-    """Curve25519 keys as base64, like `wg genkey` makes them."""
+    """Curve25519 keys as base64, as `wg genkey` makes them."""
 
     def private(self) -> str:
         return b64encode(X25519PrivateKey.generate().private_bytes_raw()).decode()

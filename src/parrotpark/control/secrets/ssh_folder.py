@@ -21,7 +21,7 @@ def host_keys(
     bake_names: Sequence[str],
     slot_names: Sequence[str],
 ) -> dict[str, str]:
-    """Say which public host key each name (an address or a HostKeyAlias) shows."""
+    """Say which public host key belongs to each name (an address or a HostKeyAlias)."""
     slots = cast("Mapping[str, Mapping[str, str]]", values[PREFIX + SLOTS])
     return (
         dict.fromkeys(entry_names, str(values[f"{PREFIX}entry_ssh_host_public_key"]))
@@ -33,7 +33,7 @@ def host_keys(
 def known_hosts(current: str, keys: Mapping[str, str]) -> str:
     """Return the file with these names' lines replaced; lines of other hosts stay.
 
-    Sorted, so that it is the same whatever names were given last.
+    Sorted, so that it is the same whichever names were given last.
     """
     others = [line for line in current.splitlines() if line.split(" ", 1)[0] not in keys]
     ours = [f"{name} {key}" for name, key in keys.items()]

@@ -1,4 +1,4 @@
-"""Keeps the secrets in one encrypted YAML file; whose cipher that is, the caller says."""
+"""Keeps the secrets in one encrypted YAML file; the caller brings the cipher."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HEADER = "# Made by Parrotpark; names that it does not know are kept. Edit with
 
 class Cipher(Protocol):
     def encrypt(self, text: str) -> bytes:
-        """Encrypt; raises `SecretsError` where there is no password."""
+        """Encrypt; raises `SecretsError` if there is no password."""
 
     def decrypt(self, content: bytes) -> str:
-        """Decrypt; raises `SecretsError` where the password is wrong."""
+        """Decrypt; raises `SecretsError` if the password is wrong."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes keys of several lines as people write them."""
+    """Writes text of several lines, such as keys, as people write it."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -34,7 +34,7 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def read(path: Path, cipher: Cipher) -> Mapping[str, object]:
-    """Return the variables of the file; a file that is not there holds none.
+    """Return the variables of the file; none if the file does not exist.
 
     Raises:
         SecretsError: it cannot be read, opened with this password, or understood.
@@ -49,16 +49,16 @@ def read(path: Path, cipher: Cipher) -> Mapping[str, object]:
         values = yaml.safe_load(cipher.decrypt(content))
     except yaml.YAMLError:
         # The error quotes the text, so it is not passed on.
-        raise SecretsError(f"{path} is not YAML inside: repair it with `ansible-vault edit {path}`") from None
+        raise SecretsError(f"the content of {path} is not YAML: repair it with `ansible-vault edit {path}`") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise SecretsError(f"{path} is not a mapping of variables inside: repair it with `ansible-vault edit {path}`")
+        raise SecretsError(f"the content of {path} is not a mapping: repair it with `ansible-vault edit {path}`")
     return values
 
 
 def write(path: Path, values: Mapping[str, object], cipher: Cipher) -> None:
-    """Replace the file by these variables, all at once and for its owner only.
+    """Replace the content by these variables, atomically, readable by the owner only.
 
     Raises:
         SecretsError: the file cannot be written.

@@ -11,7 +11,7 @@ from parrotpark.control.secrets.catalogue import SecretsError
 
 
 def make(file: Path) -> None:
-    """Make the password unless it is there; of two first runs at once one wins, and both then read the same.
+    """Make the password unless it exists; of two simultaneous first runs one wins, and both then read the same.
 
     Raises:
         SecretsError: the file or its folder cannot be written.
@@ -22,13 +22,13 @@ def make(file: Path) -> None:
         try:
             with os.fdopen(handle, "w", encoding="ascii") as written:
                 written.write(f"{secrets.token_hex(32)}\n")
-            os.link(new, file)  # which never replaces
+            os.link(new, file)  # which never replaces a file
         finally:
             Path(new).unlink()
     except FileExistsError:
         if not file.is_file():
             raise SecretsError(
-                f"the vault password {file} cannot be made: its folder is a file, or it is a folder"
+                f"the vault password {file} cannot be made: it is a folder, or its folder is a file"
             ) from None
     except OSError as error:
         raise SecretsError(f"the vault password {file} cannot be made: {error.strerror}") from error

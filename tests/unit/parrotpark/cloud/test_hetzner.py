@@ -66,7 +66,7 @@ def test_creating_again_with_the_same_lease_returns_the_same_server(cloud: Hetzn
 
 def test_a_name_that_is_taken_by_another_lease_is_refused(cloud: HetznerCloud) -> None:
     cloud.create(SPEC)
-    with pytest.raises(NameTaken, match="a server named 'gpu-1' is there with another lease"):
+    with pytest.raises(NameTaken, match="a server named 'gpu-1' exists with another lease"):
         cloud.create(ServerSpec("gpu-1", SPEC.offer, "debian-13", {"other": "lease"}))
 
 
@@ -90,7 +90,7 @@ def test_a_server_that_does_not_come_up_is_deleted(cloud: HetznerCloud, local_cl
 
 def test_a_server_whose_answer_was_lost_is_found(cloud: HetznerCloud, network: Network, local_cloud: Served) -> None:
     network.spoil("lost", call="/v1/servers")
-    with pytest.raises(Transient, match="broke off in the middle of its answer: run it again"):
+    with pytest.raises(Transient, match="broke off in the middle of its answer: try again"):
         cloud.create(SPEC)
     assert cloud.create(SPEC).name == "gpu-1"
     assert len(local_cloud.backend.machines) == 1
@@ -201,11 +201,11 @@ def error(status: int, code: str, message: str = "because", details: object = No
         (403, "resource_limit_exceeded", QuotaExceeded, "ask the provider to raise"),
         (429, "rate_limit_exceeded", RateLimited, "wait a few minutes"),
         (404, "not_found", NotFound, "because"),
-        (423, "locked", Transient, "run it again"),
-        (409, "conflict", Transient, "run it again"),
-        (503, "maintenance", Transient, "run it again"),
-        (500, "server_error", Transient, "run it again"),
-        (504, "timeout", Transient, "run it again"),
+        (423, "locked", Transient, "try again"),
+        (409, "conflict", Transient, "try again"),
+        (503, "maintenance", Transient, "try again"),
+        (500, "server_error", Transient, "try again"),
+        (504, "timeout", Transient, "try again"),
         (422, "invalid_input", InvalidRequest, "because"),
         (423, "protected", InvalidRequest, "because"),
         (418, "something_new", InvalidRequest, "because"),
@@ -245,7 +245,7 @@ def test_a_proxy_s_page_is_a_passing_trouble(scripted: Callable[[Script], Cloud]
 
 @pytest.mark.parametrize("body", ["{}", "[]", "null", '{"servers": 1}', '{"servers": [{}], "meta": null}'])
 def test_an_answer_of_something_else_is_a_passing_trouble(scripted: Callable[[Script], Cloud], body: str) -> None:
-    with pytest.raises(Transient, match=r"the answer of http://.* is not of this API .*check the endpoint") as caught:
+    with pytest.raises(Transient, match=r"http://.* does not answer as this API does .*check the endpoint") as caught:
         scripted(lambda _method, _path: (200, body)).servers({})
     assert "\n" not in str(caught.value)
 
@@ -306,7 +306,7 @@ def test_work_without_end_is_waited_for_once_and_some_five_minutes(
     action = {"id": 1, "command": "delete_server", "status": "running", "progress": 1, "resources": [], "error": None}
     pauses: list[float] = []
     monkeypatch.setattr("hcloud.actions.client.time.sleep", pauses.append)
-    with pytest.raises(Unfinished, match="run it again"):
+    with pytest.raises(Unfinished, match="try again"):
         scripted(lambda _method, _path: (200, json.dumps({"action": action}))).delete(_a_server())
     assert 240 < sum(pauses) < 300
 

@@ -64,10 +64,10 @@ def test_a_question_keeps_what_was_said_before_it() -> None:
         (stored(content="The capital of France is Rome."), "the model says"),
         (stored(content="", error={"content": "asleep"}), "stored an error.*asleep"),
         (stored(content=PARIS, error={"content": "cut off"}), "stored an error.*cut off"),
-        (stored(content=" \n"), "no whole answer"),
-        (stored(content=PARIS, done=False), "no whole answer within 0 s"),
-        (stored(role="user", content=PARIS), "no whole answer"),
-        ({"chat": {"history": {"currentId": None, "messages": {}}}}, "no whole answer"),
+        (stored(content=" \n"), "no complete answer"),
+        (stored(content=PARIS, done=False), "no complete answer within 0 s"),
+        (stored(role="user", content=PARIS), "no complete answer"),
+        ({"chat": {"history": {"currentId": None, "messages": {}}}}, "no complete answer"),
     ],
     ids=[
         "an error's text",
@@ -94,5 +94,5 @@ def test_an_answer_is_waited_for() -> None:
 
 
 def test_an_answer_to_what_was_asked_before_is_none() -> None:
-    with pytest.raises(Unanswered, match="no whole answer"):
+    with pytest.raises(Unanswered, match="no complete answer"):
         answer("Really?", lambda: stored(content=PARIS), says, patience=0)

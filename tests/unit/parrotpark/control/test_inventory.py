@@ -75,7 +75,7 @@ def test_the_settings_are_the_inputs() -> None:
 @pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("value", [None, "", 8770])
 def test_an_input_that_is_missing_is_named(name: str, value: object) -> None:
-    with pytest.raises(InvalidRequest, match=f"{name} is missing from the inventory, or no text: docs/inputs.md"):
+    with pytest.raises(InvalidRequest, match=f"{name} is missing from the inventory, or not text: docs/inputs.md"):
         Settings.read((INPUTS | {name: value}).get)
 
 

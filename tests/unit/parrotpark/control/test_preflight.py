@@ -47,8 +47,8 @@ def test_an_unknown_input_is_refused_with_the_nearest_name() -> None:
         Setting("domain", "a.yml"),
     ]
     assert unknown(settings, SCHEMA) == [
-        "parrotpark_domian in a.yml is no input: did you mean parrotpark_domain?",
-        "parrotpark_xyz in b.yml is no input: docs/inputs.md has all inputs",
+        "parrotpark_domian in a.yml is not an input: did you mean parrotpark_domain?",
+        "parrotpark_xyz in b.yml is not an input: docs/inputs.md lists all inputs",
     ]
 
 
@@ -72,7 +72,7 @@ def test_a_default_is_what_nobody_gave_unless_somebody_made_it_nothing() -> None
 )
 def test_a_text_is_not_made_of_something_else(value: object, kind: str) -> None:
     assert mistyped_texts({"parrotpark_acme_email": value}, SCHEMA) == [
-        f"parrotpark_acme_email must be a text, not {kind}: Address."
+        f"parrotpark_acme_email must be text, not {kind}: Address."
     ]
 
 

@@ -112,7 +112,7 @@ def test_a_lost_public_key_comes_back_the_same() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"vault_vllm_api_key": 1234}, "vault_vllm_api_key is not a text"),
+        ({"vault_vllm_api_key": 1234}, "vault_vllm_api_key is not text"),
         ({"vault_slots": ["topsecret"]}, "vault_slots is not a mapping"),
         ({"vault_slots": {"gpu-1": "topsecret"}}, r"vault_slots\.gpu-1 is not a mapping"),
         ({"vault_slots": {"gpu-1": {"wireguard_private_key": "topsecret"}}}, "is not a WireGuard private key"),
@@ -162,7 +162,7 @@ def test_a_file_that_is_not_there_or_empty_holds_nothing(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [topsecret", "is not YAML inside"), ("[topsecret]", "is not a mapping of variables inside")],
+    [("a: [topsecret", "is not YAML: repair"), ("[topsecret]", "is not a mapping: repair")],
 )
 def test_a_file_that_cannot_be_understood_is_named_but_not_shown(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "s.yml").write_bytes(Backwards().encrypt(text))

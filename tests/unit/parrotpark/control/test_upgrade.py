@@ -47,8 +47,8 @@ CHANGELOGS = st.lists(VERSION, unique=True, min_size=1).map(lambda found: change
 
 
 def test_a_newer_version_names_what_changed_since_and_how_to_go_on() -> None:
-    assert upgrade.gate("0.1.0", CHANGELOG) == [
-        "parrotpark_checked_version is 0.1.0, and this is 0.10.0, of which CHANGELOG.md says:",
+    assert upgrade.news("0.1.0", CHANGELOG) == [
+        "parrotpark_checked_version is 0.1.0, and this is 0.10.0. CHANGELOG.md says:",
         "0.10.0: This affects you if you drew the picture: draw it anew.",
         "0.2.0: This affects you if you have a parrot: feed it.",
         "0.2.0: This affects you if you have a park: mow it.",
@@ -57,36 +57,36 @@ def test_a_newer_version_names_what_changed_since_and_how_to_go_on() -> None:
 
 
 def test_versions_are_compared_by_their_numbers() -> None:
-    assert len(upgrade.gate("0.2.0", CHANGELOG)) == len(upgrade.gate("0.9.9", CHANGELOG)) == 3
-    assert upgrade.gate("0.10.0", CHANGELOG) == []
+    assert len(upgrade.news("0.2.0", CHANGELOG)) == len(upgrade.news("0.9.9", CHANGELOG)) == 3
+    assert upgrade.news("0.10.0", CHANGELOG) == []
 
 
 def test_a_version_that_changes_nothing_for_anybody_asks_nothing() -> None:
     assert (
-        upgrade.gate("0.2.0", CHANGELOG.replace("- This affects you if you drew the picture: draw\n  it anew.", ""))
+        upgrade.news("0.2.0", CHANGELOG.replace("- This affects you if you drew the picture: draw\n  it anew.", ""))
         == []
     )
 
 
 def test_an_inventory_from_before_the_input_is_told_everything_since() -> None:
-    assert upgrade.gate(None, CHANGELOG) == upgrade.gate("0.1.0", CHANGELOG)
+    assert upgrade.news(None, CHANGELOG) == upgrade.news("0.1.0", CHANGELOG)
 
 
 def test_nobody_goes_back_unawares() -> None:
-    (line,) = upgrade.gate("1.0.0", CHANGELOG)
+    (line,) = upgrade.news("1.0.0", CHANGELOG)
     assert line.startswith("parrotpark_checked_version is 1.0.0, newer than this, 0.10.0: ")
 
 
 @pytest.mark.parametrize("checked", ["put-the-version-here", "0.1", 0.1, ["0.1.0"]])
 def test_what_is_no_version_is_left_to_the_schema(checked: object) -> None:
-    assert upgrade.gate(checked, CHANGELOG) == []
+    assert upgrade.news(checked, CHANGELOG) == []
 
 
 @given(CHANGELOGS, VERSION)
 def test_it_stops_just_where_something_lies_between_and_telling_it_goes_on(log: str, checked: upgrade.Version) -> None:
     newest = upgrade.newest(log)
-    assert bool(upgrade.gate(text(checked), log)) == (checked != newest)
-    assert upgrade.gate(text(newest), log) == []
+    assert bool(upgrade.news(text(checked), log)) == (checked != newest)
+    assert upgrade.news(text(newest), log) == []
 
 
 @given(CHANGELOGS, VERSION, VERSION)
@@ -115,13 +115,13 @@ def test_a_good_changelog_has_no_faults() -> None:
         (
             "- This affects you if you have a park: mow it.",
             "- We mow the park.",
-            "line 15 is no entry: '- We mow",
+            "line 15 is not an entry: '- We mow",
         ),
-        ("park: mow it", "park, and mow it", "line 15 is no entry: '- This affects you if you have a park, and"),
-        ("  it anew.", "it anew.", "line 8 is no entry: 'it anew.'"),
-        ("park: mow it.", "park:", "line 15 is no entry"),
-        ("## 0.2.1", "## v0.2.1", "line 10 is no entry: '## v0.2.1'"),
-        ("## 0.2.1", "## 0.1.9", "0.2.0 stands below 0.1.9: newest first"),
+        ("park: mow it", "park, and mow it", "line 15 is not an entry: '- This affects you if you have a park, and"),
+        ("  it anew.", "it anew.", "line 8 is not an entry: 'it anew.'"),
+        ("park: mow it.", "park:", "line 15 is not an entry"),
+        ("## 0.2.1", "## v0.2.1", "line 10 is not an entry: '## v0.2.1'"),
+        ("## 0.2.1", "## 0.1.9", "0.2.0 is below 0.1.9: put the newest first"),
         ("## 0.10.0", "## 0.11.0", "its newest version is 0.11.0, that of pyproject.toml 0.10.0"),
     ],
 )
@@ -143,7 +143,7 @@ def test_lint_fails_on_a_fault(
     assert upgrade.main() == 0
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG + "Also:\n")
     assert upgrade.main() == 1
-    assert capsys.readouterr().out == "CHANGELOG.md: line 16 is no entry: 'Also:'\n"
+    assert capsys.readouterr().out == "CHANGELOG.md: line 16 is not an entry: 'Also:'\n"
 
 
 def test_every_new_name_of_the_table_is_an_input_and_no_old_one_is() -> None:

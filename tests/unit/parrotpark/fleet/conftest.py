@@ -212,7 +212,7 @@ class SimulatedCloud:
             if server.name == spec.name:
                 if server.labels == dict(spec.labels):
                     return server
-                raise NameTaken(f"a server named {spec.name!r} is there with another lease")
+                raise NameTaken(f"a server named {spec.name!r} exists with another lease")
         if spec.offer in self.project.refusals:
             raise self.project.refusals[spec.offer]
         if spec.image not in self.project.images or spec.offer not in (HERE, THERE):

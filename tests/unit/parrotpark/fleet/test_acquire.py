@@ -118,7 +118,7 @@ def test_a_server_that_is_not_as_good_is_not_adopted(
     acquirer: Acquirer, specs: list[ServerSpec], project: Project, left: int, fingerprint: str
 ) -> None:
     project.add("gpu-1", project.lease(left=left, fingerprint=fingerprint))
-    with pytest.raises(NameTaken, match="a server named 'gpu-1' is there with another lease"):
+    with pytest.raises(NameTaken, match="a server named 'gpu-1' exists with another lease"):
         acquirer.acquire(specs)
 
 

@@ -197,7 +197,7 @@ def test_a_configuration_that_is_fine_and_one_that_is_not(run: Run, path: Path) 
 
 
 def test_more_hosts_than_slots_are_refused(run: Run) -> None:
-    assert run("wake", "4") == (2, [], ["parrotpark: the wish is for 4 hosts, but there are only 3 slots"])
+    assert run("wake", "4") == (2, [], ["parrotpark: the wish is for 4 hosts, but there are 3 slots: wish for fewer"])
 
 
 @pytest.mark.parametrize("arguments", [["wake", "0"], ["wake", "many"], ["dream"], [], ["keep", "1"]])

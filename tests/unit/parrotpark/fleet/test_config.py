@@ -55,7 +55,7 @@ def test_what_can_be_left_out_has_a_value(write_config: Write) -> None:
         ({"offers": ["fsn1"]}, "offers[0] must be an object"),
         ({"offers": [{"location": "fsn1", "server_type": "x", "size": 1}]}, "offers[0].size is unknown"),
         ({"fingerprint": "abc"}, "fingerprint must be 32 hexadecimal digits"),
-        ({"labels": {"a": 1}}, "labels must be an object of texts"),
+        ({"labels": {"a": 1}}, "labels must be an object of strings"),
         ({"maker": "a b"}, "maker must be a label: at most 63 letters, digits, '-', '_' or '.'"),
         ({"lease_seconds": 60}, "lease_seconds must be a whole number from 180 to 86400"),
         ({"drain_seconds": "60"}, "drain_seconds must be a whole number from 0 to 3600"),
@@ -93,8 +93,8 @@ def test_slot_documents_are_judged_as_the_host_will_judge_them(write_config: Wri
     assert problems(path) == [
         "slots.json[0]: hostname 'other' must be the slot's name 'gpu-1'",
         "slots.json[3]: the document must be an object",
-        "slots.json: slot gpu-2 is there twice",
-        "slots.json: address 10.78.0.12 is there twice",
+        "slots.json: slot gpu-2 is used twice",
+        "slots.json: address 10.78.0.12 is used twice",
     ]
     file.write_text("[]")
     assert problems(path) == ["slots.json must be a list of one or more slot documents"]

@@ -155,5 +155,5 @@ def test_what_is_not_there_is_named(root: Path) -> None:
 
 
 def test_values_must_be_json(root: Path) -> None:
-    with pytest.raises(FingerprintError, match="is no JSON"):
+    with pytest.raises(FingerprintError, match="is not JSON"):
         fingerprint(root, [], {"image": object()})

@@ -44,5 +44,5 @@ def test_a_wish_that_cannot_be_read_or_written_is_said(tmp_path: Path) -> None:
 def test_there_are_never_more_hosts_than_slots() -> None:
     assert Wish(3).fitting(3) == Wish(3)
     assert Wish(None).fitting(1) == Wish(None)
-    with pytest.raises(WishError, match="the wish is for 4 hosts, but there are only 3 slots"):
+    with pytest.raises(WishError, match="the wish is for 4 hosts, but there are 3 slots"):
         Wish(4).fitting(3)
