@@ -11,8 +11,12 @@ UNIT ?=
 EMAIL ?=
 ROUNDS ?= 5
 LINES ?= 100
+# Only scenarios that are concerned by what has changed since this commit.
+SINCE ?=
 # Scenarios of molecule at a time; the largest take a processor and 3 GB of memory each.
 JOBS ?= $(shell nproc)
+SAMPLES ?= 60
+SEED ?= 1
 YES ?=
 LOCKS ?= $(filter $(patsubst %.in,%.txt,$(wildcard requirements/*.in roles/*/files/*.in)), \
   $(wildcard requirements/*.txt roles/*/files/*.txt)) \
@@ -24,6 +28,8 @@ KEEP ?=
 COMPILE := uv pip compile --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header
 
 ROLES := $(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml))
+
+CHOSEN = $(or $(ROLE),$(if $(SINCE),$(shell python -m tests.scenarios '$(SINCE)'),$(ROLES)))
 
 # Debian's packages that the tests need on top of what the doctor names.
 TEST_PACKAGES := chromium hcloud-cli libnss3-tools
@@ -121,13 +127,20 @@ bench: .venv/run ## Measure a wake of the running stack beside a start by hand [
 audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fail below the bounds of docs/audit.md
 	python tests/audit/audit.py $(INVENTORY)
 
-molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql JOBS=2]
+molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql, SINCE=origin/main, JOBS=2]
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
-	@$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $(addprefix molecule-,$(or $(ROLE),$(ROLES)))
+	@$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $(addprefix molecule-,$(CHOSEN)) no-more
+
+no-more: # Where no scenario is chosen, make would else build its first target.
 
 molecule-%: # One of them; its output comes when it has ended.
 	@start=$$SECONDS; molecule test --scenario-name $* && echo "$* took $$((SECONDS - start)) s"
+
+mutants: packages test-packages .venv/dev ## Delete lines of roles at random, and see whether a test turns red [SAMPLES=60 SEED=1 JOBS=2]
+	@python -m localcloud start
+	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
+	python tests/mutation/mutants.py --samples $(SAMPLES) --seed $(SEED) --jobs $(JOBS)
 
 lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs, the changelog's form
 	ruff check .
@@ -150,7 +163,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule lint lock packages start-log test-packages
+.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule no-more mutants lint lock packages start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

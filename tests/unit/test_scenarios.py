@@ -1,0 +1,25 @@
+"""A change runs the scenarios that it concerns, and all of them where everything rests on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.scenarios import SCENARIOS, SHARED, concerned
+
+
+@pytest.mark.parametrize(
+    ("changed", "chosen"),
+    [
+        (["roles/caddy/tasks/install.yml", "docs/models.md"], ["caddy"]),
+        (["molecule/vllm/tests/test_vllm.py", "roles/caddy/README.md"], ["caddy", "vllm"]),
+        (["roles/wish/tasks/main.yml", "README.md"], []),  # it has no scenario
+        ([], []),
+        *(([f"{path}x"], sorted(SCENARIOS)) for path in SHARED),
+    ],
+)
+def test_a_change_concerns(changed: list[str], chosen: list[str]) -> None:
+    assert concerned(changed, SCENARIOS) == chosen
+
+
+def test_there_are_scenarios() -> None:
+    assert {"base", "caddy", "vllm"} <= SCENARIOS
