@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -10,7 +11,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SCENARIOS = {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")}
 # What no scenario is without: machines, programs and plugins, the image that all begin with.
-SHARED = (".config/molecule/", "molecule/shared/", "roles/base/", "plugins/", "requirements/", "src/", "Makefile")
+SHARED = (
+    ".config/molecule/",
+    "molecule/shared/",
+    "roles/base/",
+    "plugins/",
+    "requirements/",
+    "src/",
+    "tests/",
+    "Makefile",
+)
 
 
 def concerned(changed: Iterable[str], scenarios: Iterable[str]) -> list[str]:
@@ -18,8 +28,14 @@ def concerned(changed: Iterable[str], scenarios: Iterable[str]) -> list[str]:
     changed = list(changed)
     if any(path.startswith(SHARED) for path in changed):
         return sorted(scenarios)
-    parts = [path.split("/") for path in changed]
-    return sorted({part[1] for part in parts if part[0] in ("roles", "molecule")} & set(scenarios))
+    roles = {path.split("/")[1] for path in changed if path.startswith(("roles/", "molecule/"))}
+    return sorted(scenario for scenario in scenarios if roles & {scenario, *prepared_with(scenario)})
+
+
+def prepared_with(scenario: str) -> list[str]:
+    """Name the roles that a scenario's machine gets first."""
+    prepare = ROOT / "molecule" / scenario / "prepare.yml"
+    return re.findall(r"^ *- role: (\w+)$", prepare.read_text(), re.MULTILINE) if prepare.exists() else []
 
 
 def main() -> int:

@@ -58,17 +58,18 @@ def steps(role: str) -> Iterator[tuple[str, Sequence[str]]]:
         yield "molecule", ["molecule", "test", "--scenario-name", role]
 
 
-def killed_by(mutant: Mutant) -> str | None:
-    """Return the step that turned red, None where none did."""
+def red_step(role: str, mutant: Mutant | None = None) -> str | None:
+    """Return the first step that turns red for the role, with the mutant or as it is; None where none does."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder) / "tree"
-        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", ".ansible", ".state"))
+        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".venv", ".ansible", ".state"))
         (copy / ".venv").symlink_to(ROOT / ".venv")
-        text = (copy / mutant.file).read_text().splitlines(keepends=True)
-        del text[mutant.number - 1]
-        (copy / mutant.file).write_text("".join(text))
+        if mutant:
+            text = (copy / mutant.file).read_text().splitlines(keepends=True)
+            del text[mutant.number - 1]
+            (copy / mutant.file).write_text("".join(text))
         environment = os.environ | {"PYTHONPATH": str(copy / "src")}
-        for name, command in steps(mutant.role):
+        for name, command in steps(role):
             try:
                 subprocess.run(command, cwd=copy, env=environment, check=True, capture_output=True, timeout=LONGEST)
             except subprocess.SubprocessError:
@@ -91,8 +92,12 @@ def main() -> int:
     survivors: list[Mutant] = []
 
     def judge(mutants: Sequence[Mutant]) -> None:
+        role = mutants[0].role
+        # Red as it is, it would pass for one whose every line is missed.
+        if step := red_step(role):
+            raise SystemExit(f"{role} is red without a mutant: {step}")
         for mutant in mutants:
-            step = killed_by(mutant)
+            step = red_step(role, mutant)
             print(f"{step or 'SURVIVED':9} {mutant}", flush=True)
             if step is None:
                 survivors.append(mutant)
