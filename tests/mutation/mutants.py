@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 MUTATED = ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "roles/*/templates/*")
 NOTHING = ("", "---")  # and comments: lines whose loss changes nothing
-UNIT_TESTS = ("tests/roles", "tests/unit/wiring", "tests/unit/verbs")
+PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider")
 LONGEST = 1200  # seconds of one step
 
 
@@ -53,9 +53,11 @@ def lines() -> Iterator[Mutant]:
 def steps(role: str) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield what judges a role, the cheapest first."""
     yield "lint", ["ansible-lint", "--offline", "-q", f"roles/{role}"]
-    yield "unit", ["pytest", "-q", "-x", "-p", "no:cacheprovider", *UNIT_TESTS]
+    yield "unit", [*PYTEST, "tests/roles", "tests/unit/wiring/test_subjects.py", "-k", role]
     if (ROOT / "molecule" / role).exists():
         yield "molecule", ["molecule", "test", "--scenario-name", role]
+    else:
+        yield "verbs", [*PYTEST, "tests/unit/verbs"]
 
 
 def red_step(role: str, mutant: Mutant | None = None) -> str | None:
