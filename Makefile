@@ -11,8 +11,12 @@ UNIT ?=
 EMAIL ?=
 ROUNDS ?= 5
 LINES ?= 100
+# Only the scenarios that are affected by what has changed since this commit.
+SINCE ?=
 # Scenarios of molecule at a time; the largest take a processor and 3 GB of memory each.
 JOBS ?= $(shell nproc)
+SAMPLES ?= 60
+SEED ?= 1
 YES ?=
 LOCKS ?= $(filter $(patsubst %.in,%.txt,$(wildcard requirements/*.in roles/*/files/*.in)), \
   $(wildcard requirements/*.txt roles/*/files/*.txt)) \
@@ -58,18 +62,22 @@ up: ## Bring up everything on this machine [MODEL=org/name@commit or /folder, VE
 	$(MAKE) packages .venv/run && \
 	python -m localcloud.demo.up --since "$$start" $(if $(MODEL),--model '$(MODEL)')
 
-stop: .venv/run ## Shut the machines down; their data stays
+stop: only-local .venv/run ## Shut the machines down; their data stays
 	@python -m localcloud stop
 
-start: .venv/run ## Boot the machines again
+start: only-local .venv/run ## Boot the machines again
 	@python -m localcloud start
 
-down: .venv/run ## Delete everything that up made [YES=1 does not ask]
+down: only-local .venv/run ## Delete everything that up made [YES=1 does not ask]
 	@python -m localcloud down $(if $(YES),--yes)
 	@rm -rf inventories/local/.state
 
+# A slip must not take the machines of another inventory for those of this machine.
+only-local:
+	$(if $(filter-out inventories/local,$(INVENTORY)),$(error $(MAKECMDGOALS) is for inventories/local, not for $(INVENTORY)))
+
 status: .venv/run ## Show machines and services
-	@$(if $(findstring local,$(INVENTORY)),python -m localcloud status)
+	@$(if $(filter inventories/local,$(INVENTORY)),python -m localcloud status)
 	@ansible-playbook -i $(INVENTORY) playbooks/status.yml
 
 logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
@@ -113,6 +121,7 @@ conformance: packages test-packages .venv/dev ## Test the local cloud, by its AP
 	pytest tests/conformance
 
 drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it recover [SHARE=0, 1 or 2]
+	$(if $(filter-out 0 1 2,$(SHARE)),$(error SHARE=$(SHARE): there are the shares 0, 1 and 2))
 	pytest --durations=0 $(if $(SHARE),$(shell ls tests/e2e/drills/test_*.py | awk 'NR % 3 == $(SHARE)'),tests/e2e/drills)
 
 bench: .venv/run ## Measure a wake of the running stack beside a start by hand [ROUNDS=5]
@@ -121,13 +130,21 @@ bench: .venv/run ## Measure a wake of the running stack beside a start by hand [
 audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fail below the bounds of docs/audit.md
 	python tests/audit/audit.py $(INVENTORY)
 
-molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql JOBS=2]
+molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql, SINCE=origin/main, JOBS=2]
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
-	@$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $(addprefix molecule-,$(or $(ROLE),$(ROLES)))
+	@chosen="$(or $(ROLE),$(if $(SINCE),$$(python -m tests.scenarios '$(SINCE)'),$(ROLES)))" && \
+	$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $$(printf 'molecule-%s ' $$chosen) no-more
+
+no-more: # Where no scenario is chosen, make would else build its first target.
 
 molecule-%: # One of them; its output comes when it has ended.
 	@start=$$SECONDS; molecule test --scenario-name $* && echo "$* took $$((SECONDS - start)) s"
+
+mutants: packages test-packages .venv/dev ## Delete lines of roles at random, and see whether a test turns red [SAMPLES=60 SEED=1 JOBS=2]
+	@python -m localcloud start
+	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
+	python tests/mutation/mutants.py --samples $(SAMPLES) --seed $(SEED) --jobs $(JOBS)
 
 lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs, the changelog's form
 	ruff check .
@@ -150,7 +167,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule lint lock packages start-log test-packages
+.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

@@ -16,7 +16,7 @@ from parrotpark.control.slots import NAME
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "state_dir": {"type": "path", "required": True},
     "slots": {"type": "int", "required": True},
-    "entry_names": {"type": "list", "elements": "str", "default": ["entry"]},
+    "entry_names": {"type": "list", "elements": "str", "required": True},
     "bake_names": {"type": "list", "elements": "str", "default": []},
 }
 

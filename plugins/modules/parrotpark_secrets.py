@@ -34,7 +34,7 @@ options:
     description: Names and addresses under which C(ssh) knows the entry server, for C(known_hosts).
     type: list
     elements: str
-    default: [entry]
+    required: true
   bake_names:
     description: Names under which C(ssh) knows the server that a golden image is baked on.
     type: list

@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 MUTATED = ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "roles/*/templates/*")
 NOTHING = ("", "---")  # and comments: lines whose loss changes nothing
-UNIT_TESTS = ("tests/roles", "tests/unit/wiring", "tests/unit/verbs")
+PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider")
 LONGEST = 1200  # seconds of one step
 
 
@@ -53,22 +53,25 @@ def lines() -> Iterator[Mutant]:
 def steps(role: str) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield what judges a role, the cheapest first."""
     yield "lint", ["ansible-lint", "--offline", "-q", f"roles/{role}"]
-    yield "unit", ["pytest", "-q", "-x", "-p", "no:cacheprovider", *UNIT_TESTS]
+    yield "unit", [*PYTEST, "tests/roles", "tests/unit/wiring/test_subjects.py", "-k", role]
     if (ROOT / "molecule" / role).exists():
         yield "molecule", ["molecule", "test", "--scenario-name", role]
+    else:
+        yield "verbs", [*PYTEST, "tests/unit/verbs"]
 
 
-def killed_by(mutant: Mutant) -> str | None:
-    """Return the step that turned red, None where none did."""
+def red_step(role: str, mutant: Mutant | None = None) -> str | None:
+    """Return the first step that turns red for the role, with the mutant or as it is; None where none does."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder) / "tree"
-        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", ".venv", ".ansible", ".state"))
+        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".venv", ".ansible", ".state"))
         (copy / ".venv").symlink_to(ROOT / ".venv")
-        text = (copy / mutant.file).read_text().splitlines(keepends=True)
-        del text[mutant.number - 1]
-        (copy / mutant.file).write_text("".join(text))
+        if mutant:
+            text = (copy / mutant.file).read_text().splitlines(keepends=True)
+            del text[mutant.number - 1]
+            (copy / mutant.file).write_text("".join(text))
         environment = os.environ | {"PYTHONPATH": str(copy / "src")}
-        for name, command in steps(mutant.role):
+        for name, command in steps(role):
             try:
                 subprocess.run(command, cwd=copy, env=environment, check=True, capture_output=True, timeout=LONGEST)
             except subprocess.SubprocessError:
@@ -91,8 +94,12 @@ def main() -> int:
     survivors: list[Mutant] = []
 
     def judge(mutants: Sequence[Mutant]) -> None:
+        role = mutants[0].role
+        # Red as it is, it would pass for one whose every line is missed.
+        if step := red_step(role):
+            raise SystemExit(f"{role} is red without a mutant: {step}")
         for mutant in mutants:
-            step = killed_by(mutant)
+            step = red_step(role, mutant)
             print(f"{step or 'SURVIVED':9} {mutant}", flush=True)
             if step is None:
                 survivors.append(mutant)

@@ -20,6 +20,7 @@ STEPS = {
 }
 IMPORT = "ansible.builtin.import_tasks"
 FLUSH = {"name": "Apply what has changed", "ansible.builtin.meta": "flush_handlers"}
+ONE_FILE = {"endpoints", "golden_image", "hcloud_project", "seal", "wish"}  # too little to part into steps
 JUDGES_WHAT_IT_FETCHED = {"caddy/key.yml"}  # no preflight could
 
 
@@ -42,6 +43,10 @@ def flaws(role: Path) -> Iterator[str]:
     files = {file.stem: yaml.safe_load(file.read_text()) for file in sorted(role.glob("tasks/*.yml"))}
     entries = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
     main = {Path(task[IMPORT]).stem: task["name"] for task in files["main"] if IMPORT in task}
+    if bool(main) is (role.name in ONE_FILE):
+        yield "main.yml imports nothing" if not main else "it is no role of one file"
+    if not (role / "meta/main.yml").exists():
+        yield "there is no meta/main.yml"
     if main and len(main) < len(files["main"]):
         yield "main.yml imports, and does something itself"
     if [step for step in main if step in STEPS] != [step for step in STEPS if step in main]:

@@ -34,20 +34,20 @@ http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_
 @contextmanager
 def serving(host: Host, port: int) -> Iterator[None]:
     unit = f"test-server-{port}"
-    host.run_test("systemd-run --quiet --unit=%s python3 -c %s %s", unit, SERVER, str(port))
-    host.run_test("curl --silent --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:%s", str(port))
+    host.check_output("systemd-run --quiet --unit=%s python3 -c %s %s", unit, SERVER, str(port))
+    host.check_output("curl --silent --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:%s", str(port))
     try:
         yield
     finally:
-        host.run_test("systemctl stop %s", unit)
+        host.check_output("systemctl stop %s", unit)
 
 
 @pytest.fixture
 def overlay(host: Host) -> Iterator[None]:
     """Bring up the address that Caddy has been listening on since before it was there."""
-    host.run_test("ip address add 192.0.2.1/32 dev lo")
+    host.check_output("ip address add 192.0.2.1/32 dev lo")
     yield
-    host.run_test("ip address delete 192.0.2.1/32 dev lo")
+    host.check_output("ip address delete 192.0.2.1/32 dev lo")
 
 
 def browse(host: Host, path: str, *options: str) -> str:
@@ -163,7 +163,7 @@ def test_without_servers_the_endpoint_says_so_at_once(host: Host) -> None:
 @pytest.mark.usefixtures("overlay")
 def test_the_endpoint_finds_the_server_that_is_there(host: Host) -> None:
     with serving(host, 8102):
-        host.run_test("sleep 3")  # longer than a health check
+        host.check_output("sleep 3")  # longer than a health check
         assert [ask(host) for _ in range(4)] == [(200, "8102")] * 4
 
 

@@ -35,8 +35,8 @@ def fingerprints(host: Host) -> list[str]:
 def test_only_the_pinned_key_is_trusted(
     host: Host, fingerprints: list[str], fetched: str, trusted: bool, tmp_path: Path
 ) -> None:
-    host.run_test(f"rm -f {TRUSTED}")
-    host.run_test(f"cat {' '.join(f'/root/{number}.asc' for number in fetched.split())} > /root/fetched.asc")
+    host.check_output(f"rm -f {TRUSTED}")
+    host.check_output(f"cat {' '.join(f'/root/{number}.asc' for number in fetched.split())} > /root/fetched.asc")
     play = tmp_path / "play.yml"
     play.write_text(PLAY)
     pinned = {"__caddy_key_url": "file:///root/fetched.asc", "__caddy_key_fingerprint": fingerprints[0]}

@@ -13,16 +13,16 @@ GPU_PROJECT = "/etc/parrotpark/credentials/gpu_token"
 
 @pytest.fixture
 def awake(host: Host) -> Iterator[None]:
-    host.run_test("echo awake > /srv/wish")
+    host.check_output("echo awake > /srv/wish")
     yield
-    host.run_test("echo asleep > /srv/wish")
+    host.check_output("echo asleep > /srv/wish")
 
 
 @pytest.fixture
 def wrong_token(host: Host) -> Iterator[None]:
-    host.run_test("cp --preserve %s /root/token && echo an-expired-one > %s", GPU_PROJECT, GPU_PROJECT)
+    host.check_output("cp --preserve %s /root/token && echo an-expired-one > %s", GPU_PROJECT, GPU_PROJECT)
     yield
-    host.run_test("mv /root/token %s", GPU_PROJECT)
+    host.check_output("mv /root/token %s", GPU_PROJECT)
 
 
 def last_words(host: Host) -> str:
@@ -53,7 +53,7 @@ def asked_for_servers(host: Host) -> int:
 
 
 def test_the_folder_of_the_leases_is_there_for_everybody_to_read(host: Host) -> None:
-    host.run_test("systemctl start %s", SERVICE)
+    host.check_output("systemctl start %s", SERVICE)
     host.check_output("runuser --user=nobody -- ls /run/parrotpark/leases")
 
 
@@ -85,9 +85,9 @@ def test_secrets_are_roots_alone(host: Host) -> None:
 def wish(host: Host) -> Iterator[str]:
     """A unit such as a controller starts for a wish."""
     unit = "parrotpark-wish-awake-9.service"
-    host.run_test("systemd-run --quiet --unit=%s sleep infinity", unit)
+    host.check_output("systemd-run --quiet --unit=%s sleep infinity", unit)
     yield unit
-    host.run_test("systemctl stop %s", unit)
+    host.check_output("systemctl stop %s", unit)
 
 
 def test_units_are_sandboxed(host: Host, wish: str) -> None:

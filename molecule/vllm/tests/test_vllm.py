@@ -12,10 +12,10 @@ URL = "http://127.0.0.1:8001"
 
 @pytest.fixture(scope="module")
 def serving(host: Host) -> None:
-    host.run_test("install --mode=0600 /dev/null /etc/vllm/api_key")
-    host.run_test("printf %s > /etc/vllm/api_key", KEY)
-    host.run_test("systemctl start %s", UNIT)
-    host.run_test("curl --silent --fail --retry 60 --retry-all-errors --retry-delay 5 %s", f"{URL}/health")
+    host.check_output("install --mode=0600 /dev/null /etc/vllm/api_key")
+    host.check_output("printf %s > /etc/vllm/api_key", KEY)
+    host.check_output("systemctl start %s", UNIT)
+    host.check_output("curl --silent --fail --retry 60 --retry-all-errors --retry-delay 5 %s", f"{URL}/health")
 
 
 def ask(host: Host, path: str, key: str, request: object = None) -> tuple[int, str]:

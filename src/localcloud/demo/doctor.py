@@ -54,7 +54,7 @@ make up will
   create      {STATE.parent} with all data, .venv and inventories/local/.state in this folder
   add         network interfaces parrotpark*, the nftables table `inet parrotpark`, a few loop devices
   set         net.ipv4.ip_forward=1
-make down removes all of it again except the packages; make stop keeps the data."""
+make down removes all of it again except the packages and .venv; make stop keeps the data."""
 
 
 @dataclass(frozen=True)

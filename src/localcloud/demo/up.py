@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.demo.meter import Meter, Reading
+from localcloud.paths import STATE
 from parrotpark.control import verify
 from parrotpark.control.models import ModelError, source
 
-ROOT = Path("/var/lib/parrotpark/localcloud")
-ARTIFACTS = ROOT / "artifacts"
-DEFAULT_MODEL = str(ROOT / "models" / "SmolLM2-135M-Instruct")
+ARTIFACTS = STATE / "artifacts"
+DEFAULT_MODEL = str(STATE / "models" / "SmolLM2-135M-Instruct")
 CHAT_MODEL = ARTIFACTS / "chat-model"  # read by the inventory
 STAND_INS = "localcloud.demo.stand_ins"
 ENDPOINTS = Path("inventories/local/.state/endpoints.json")
@@ -49,7 +49,7 @@ def steps() -> list[Step]:
     python = [sys.executable, "-m"]
     return [
         Step("Local cloud", [*python, "localcloud", "start"]),
-        Step("Models", [*python, f"{STAND_INS}.models", str(ROOT / "models")]),
+        Step("Models", [*python, f"{STAND_INS}.models", str(STATE / "models")]),
         Step("vLLM for processors", [*python, f"{STAND_INS}.vllm_cpu", str(ARTIFACTS)]),
         Step("Query engine", [*python, f"{STAND_INS}.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
         Step("Chat image", [*python, f"{STAND_INS}.open_webui_image", str(ARTIFACTS)]),

@@ -100,9 +100,13 @@ def ports(rules: list[Mapping[str, Any]], wired: Mapping[str, Any]) -> str:
     said: dict[str, list[str]] = {}
     for rule in rules:
         if "port" in rule:
-            port = _NAME.sub(lambda name: str(wired[name[1]]), str(rule["port"]))
-            said.setdefault(rule["protocol"], []).append(port)
+            said.setdefault(rule["protocol"], []).append(_filled(rule["port"], wired))
     return ", ".join(f"{protocol} {' '.join(numbers)}" for protocol, numbers in said.items())
+
+
+def _filled(value: object, wired: Mapping[str, Any]) -> str:
+    """Return the text with the values of the names in it."""
+    return _NAME.sub(lambda name: str(wired.get(name[1], name[0])), str(value))
 
 
 def _loopback(root: Path, wired: Mapping[str, Any], roles: set[str]) -> Iterator[tuple[str, str, int]]:
@@ -110,7 +114,7 @@ def _loopback(root: Path, wired: Mapping[str, Any], roles: set[str]) -> Iterator
     defaults = {role: _yaml(root / f"roles/{role}/defaults/main.yml") for role in sorted(roles)}
     owners = {value[f"{role}_port"]: role for role, value in defaults.items() if f"{role}_port" in value}
     for role, values in defaults.items():
-        texts = " ".join(str(value) for name, value in wired.items() if name.startswith(f"{role}_"))
+        texts = " ".join(_filled(value, wired) for name, value in wired.items() if name.startswith(f"{role}_"))
         asked = {int(port) for port in _LOOPBACK.findall(texts)}
         asked |= {value for name, value in values.items() if name.endswith("_port") and isinstance(value, int)}
         yield from ((role, owners[port], port) for port in sorted(asked) if owners.get(port, role) != role)

@@ -41,7 +41,7 @@ def specs(fleet: Fleet, slot: SlotDocument, image: Image, now: int) -> list[Serv
             name=slot.name,
             offer=offer,
             image=image.id,
-            labels={**fleet.labels, **lease.labels()},
+            labels=lease.labels(),
             ssh_keys=fleet.ssh_keys,
             firewalls=fleet.firewalls,
             user_data=text,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
@@ -43,7 +43,6 @@ class Fleet:
     ssh_keys: tuple[str, ...]
     firewalls: tuple[str, ...]
     fingerprint: str
-    labels: Mapping[str, str]  # besides those of the lease
     maker: str
     lease_seconds: int  # of a serving host; renewed once less than two thirds are left
     drain_seconds: int  # for running answers to end
@@ -79,7 +78,6 @@ def load(path: Path) -> Fleet:
         ssh_keys=top.names("ssh_keys"),
         firewalls=top.names("firewalls"),
         fingerprint=top.text("fingerprint", _is_fingerprint, f"{FINGERPRINT_LENGTH} hexadecimal digits"),
-        labels=top.texts_by_name("labels"),
         maker=top.text("maker", _is_label, f"a label: at most {MAX_LENGTH} letters, digits, '-', '_' or '.'"),
         lease_seconds=top.number("lease_seconds", 180, 86400, 900),
         drain_seconds=top.number("drain_seconds", 0, 3600, 60),
@@ -89,8 +87,8 @@ def load(path: Path) -> Fleet:
         slots=_slots(slots_file, problems),
         hosts=top.number("hosts", 1, 999, 1),
         wish_file=top.path("wish_file"),
-        state_dir=top.path("state_dir", Path("/var/lib/parrotpark")),
-        leases_dir=top.path("leases_dir", Path("/run/parrotpark/leases")),
+        state_dir=top.path("state_dir"),
+        leases_dir=top.path("leases_dir"),
     )
     top.end()
     if not problems and fleet.hosts > len(fleet.slots):
@@ -121,10 +119,7 @@ class _Settings(Reader):
     def name(self, key: str) -> str:
         return self.text(key, lambda text: text.strip() != "", "a name")
 
-    def path(self, key: str, default: Path | None = None) -> Path:
-        if default is not None and self._values.get(key) is None:
-            self._known.add(key)
-            return default
+    def path(self, key: str) -> Path:
         return Path(self.text(key, lambda text: text.startswith("/"), "an absolute path"))
 
     def names(self, key: str) -> tuple[str, ...]:
@@ -145,15 +140,6 @@ class _Settings(Reader):
         for reader in readers:
             reader.end()
         return made
-
-    def texts_by_name(self, key: str) -> Mapping[str, str]:
-        values = self._take(key)
-        if values is None:
-            return {}
-        if isinstance(values, dict) and all(isinstance(value, str) for value in values.values()):
-            return values
-        self._problems.append(f"{self._full(key)} must be an object of strings")
-        return {}
 
 
 def _slots(path: Path, problems: list[str]) -> tuple[SlotDocument, ...]:

@@ -14,8 +14,8 @@ from parrotpark.fleet.errors import WrongProject
 from parrotpark.fleet.losses import Loss, next_try
 from parrotpark.golden import images
 from parrotpark.shared import lease as label
-from parrotpark.shared.lease import GPU, LONGEST, Lease, LeaseError, State
-from parrotpark.shared.slot_document import SlotDocument
+from parrotpark.shared.lease import GPU, Lease, LeaseError, State
+from parrotpark.shared.slot_document import LONGEST_LEASE, SlotDocument
 from parrotpark.shared.wish import Wish
 
 FRESH = 600  # seconds; an address that is younger may belong to a server that the cloud is about to make
@@ -129,7 +129,7 @@ def _objection(fleet: Fleet, server: Server, now: int) -> str | None:
             return f"it did not serve within {fleet.ready_seconds} s"
         return f"its lease ended {now - lease.until} s ago"
     if lease.state is State.BAKING:
-        return "its lease ends more than a day from now" if lease.until - now > LONGEST else None
+        return "its lease ends more than a day from now" if lease.until - now > LONGEST_LEASE else None
     if lease.slot not in {slot.name for slot in fleet.slots}:
         return f"there is no slot {lease.slot}"
     return None

@@ -11,7 +11,8 @@ from parrotpark.cloud.acquire import Acquirer
 from parrotpark.cloud.errors import CloudError, InvalidRequest
 from parrotpark.gpu_host.deadman import WITHOUT_LEASE
 from parrotpark.shared import lease as label
-from parrotpark.shared.lease import GPU, LONGEST, Lease, LeaseError, State
+from parrotpark.shared.lease import GPU, Lease, LeaseError, State
+from parrotpark.shared.slot_document import LONGEST_LEASE
 
 HOUR = 3600  # seconds
 LONGEST_BAKE = WITHOUT_LEASE  # seconds; then the host switches itself off, in the middle of a bake with a longer lease
@@ -101,7 +102,7 @@ def _objection(server: Server, wanted: Wanted, now: int) -> str:
         return str(error)
     if not lease.valid(now):
         return f"its lease ended {now - lease.until} s ago"
-    if lease.until - now > LONGEST:
+    if lease.until - now > LONGEST_LEASE:
         return "its lease ends more than a day from now"
     if lease.maker != wanted.maker:
         raise _being_baked(server, lease)

@@ -21,14 +21,13 @@ from email.utils import parsedate_to_datetime
 from os import sysconf
 from pathlib import Path
 
-from parrotpark.shared.slot_document import PATH, DocumentError, loads, name_and_lease
+from parrotpark.shared.slot_document import LONGEST_LEASE, PATH, DocumentError, loads, name_and_lease
 
 MEMORY = Path("/run/parrotpark-deadman/end")
 
 # All in seconds.
 GRACE = 300  # after a boot, to hear from the entry server
 WITHOUT_LEASE = 3 * 3600  # from boot: a bake, or a host that knows of no lease it can believe
-BELIEVABLE = 24 * 3600  # an end further away than this comes from a wrong clock or a mistake
 TIMEOUT = 5
 
 
@@ -68,7 +67,7 @@ def decide(facts: Facts) -> Verdict:
 def believe(until: int, now: float, uptime: float) -> float | None:
     """Turn an end in epoch seconds, and the time by the same clock, into seconds since boot; None for an absurd one."""
     left = until - now
-    return uptime + left if abs(left) <= BELIEVABLE else None
+    return uptime + left if abs(left) <= LONGEST_LEASE else None
 
 
 # ---- What this host knows, and can ask --------------------------------------------------------------------------

@@ -19,7 +19,6 @@ PART = f"{PREFIX}part-"  # of the fingerprint, on images; its name follows
 
 GPU = "gpu"  # the role of a GPU host
 
-LONGEST = 24 * 3600  # seconds; a server with a lease of more than a day counts as lost
 MAX_LENGTH = 63  # of a label value, by the Hetzner Cloud API
 FINGERPRINT_LENGTH = 32
 _VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from parrotpark.shared.reader import Reader
 from parrotpark.shared.ssh_key import public_key
 
+LONGEST_LEASE = 24 * 3600  # seconds; an end further away comes from a wrong clock or a wrong hand
 PATH = "/etc/parrotpark/slot.json"  # on the GPU host
 
 

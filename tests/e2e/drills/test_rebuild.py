@@ -16,7 +16,7 @@ from testinfra.host import Host
 
 from tests.machines import client
 
-WRITERS = {"ansible.builtin.copy", "ansible.builtin.template", "ansible.builtin.apt"}
+WRITERS = {"ansible.builtin.copy", "ansible.builtin.template", "ansible.builtin.apt", "parrotpark_program"}
 RESOLVERS = "/etc/resolv.conf"
 
 

@@ -18,7 +18,7 @@ NAME = "parrotpark_secrets"
 
 @pytest.fixture
 def arguments(tmp_path: Path) -> dict[str, Any]:
-    return {"state_dir": str(tmp_path / "state"), "slots": 1}
+    return {"state_dir": str(tmp_path / "state"), "slots": 1, "entry_names": ["entry"]}
 
 
 def secrets_in(values: object) -> set[str]:
@@ -114,8 +114,10 @@ def test_no_password_is_one_clear_line(run_action: Run, arguments: dict[str, Any
     assert "no vault password to encrypt" in result["msg"]
 
 
-def test_a_state_dir_that_cannot_be_made_is_one_clear_line(run_action: Run, tmp_path: Path) -> None:
+def test_a_state_dir_that_cannot_be_made_is_one_clear_line(
+    run_action: Run, arguments: dict[str, Any], tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
-    result = run_action(NAME, {"state_dir": str(tmp_path / "file"), "slots": 1})
+    result = run_action(NAME, {**arguments, "state_dir": str(tmp_path / "file")})
     assert result["failed"]
     assert "file/secrets.yml cannot be" in result["msg"]

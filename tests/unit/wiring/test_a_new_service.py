@@ -41,11 +41,17 @@ argument_specs:
             parrot_url: https://parrot.example.org
             parrot_password: "{{ vault_parrot_password }}"
 """
-TASKS = """---
-- name: Show where it repeats
-  ansible.builtin.debug:
-    var: parrot_url
+MAIN = """---
+- name: Check the arguments and the host
+  ansible.builtin.import_tasks: preflight.yml
   tags: [parrot]
+"""
+PREFLIGHT = """---
+- name: Reject an address that nobody could listen to
+  ansible.builtin.assert:
+    that: parrot_url is match('^https://')
+    fail_msg: "parrot_url: '{{ parrot_url }}' must be a URL that begins with https://"
+    quiet: true
 """
 WIRING = """---
 # A parrot
@@ -67,7 +73,9 @@ def write(file: Path, text: str) -> None:
 
 def folder(checkout: Path) -> None:
     write(checkout / "roles/parrot/meta/argument_specs.yml", SPEC)
-    write(checkout / "roles/parrot/tasks/main.yml", TASKS)
+    write(checkout / "roles/parrot/meta/main.yml", (checkout / "roles/wish/meta/main.yml").read_text())
+    write(checkout / "roles/parrot/tasks/main.yml", MAIN)
+    write(checkout / "roles/parrot/tasks/preflight.yml", PREFLIGHT)
 
 
 def wiring_file(checkout: Path) -> None:

@@ -354,7 +354,6 @@ def config(folder: Path, **changes: Any) -> Path:
         "ssh_keys": ["parrotpark"],
         "firewalls": ["parrotpark-gpu"],
         "fingerprint": WANTED,
-        "labels": {"localhost-port": "8443"},
         "maker": "entry-server",
         "lease_seconds": TERM,
         "drain_seconds": 60,

@@ -36,12 +36,11 @@ def test_what_is_written_is_read(write_config: Write) -> None:
 
 def test_what_can_be_left_out_has_a_value(write_config: Write) -> None:
     optional = dict.fromkeys(
-        ("endpoint", "ssh_keys", "firewalls", "labels", "lease_seconds", "drain_seconds", "ready_seconds", "hosts"), ...
+        ("endpoint", "ssh_keys", "firewalls", "lease_seconds", "drain_seconds", "ready_seconds", "hosts"), ...
     )
-    fleet = load(write_config(**optional, state_dir=..., leases_dir=...))
-    assert (fleet.endpoint, fleet.ssh_keys, fleet.firewalls, fleet.labels) == (None, (), (), {})
+    fleet = load(write_config(**optional))
+    assert (fleet.endpoint, fleet.ssh_keys, fleet.firewalls) == (None, (), ())
     assert (fleet.lease_seconds, fleet.drain_seconds, fleet.ready_seconds, fleet.hosts) == (900, 60, 900, 1)
-    assert (str(fleet.state_dir), str(fleet.leases_dir)) == ("/var/lib/parrotpark", "/run/parrotpark/leases")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,6 @@ def test_what_can_be_left_out_has_a_value(write_config: Write) -> None:
         ({"offers": ["fsn1"]}, "offers[0] must be an object"),
         ({"offers": [{"location": "fsn1", "server_type": "x", "size": 1}]}, "offers[0].size is unknown"),
         ({"fingerprint": "abc"}, "fingerprint must be 32 hexadecimal digits"),
-        ({"labels": {"a": 1}}, "labels must be an object of strings"),
         ({"maker": "a b"}, "maker must be a label: at most 63 letters, digits, '-', '_' or '.'"),
         ({"lease_seconds": 60}, "lease_seconds must be a whole number from 180 to 86400"),
         ({"drain_seconds": "60"}, "drain_seconds must be a whole number from 0 to 3600"),

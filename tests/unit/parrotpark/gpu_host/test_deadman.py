@@ -21,10 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parrotpark.gpu_host import deadman
-from parrotpark.gpu_host.deadman import BELIEVABLE, GRACE, WITHOUT_LEASE, Facts, believe, decide
+from parrotpark.gpu_host.deadman import GRACE, WITHOUT_LEASE, Facts, believe, decide
+from parrotpark.shared.slot_document import LONGEST_LEASE
 
 NOW = 1_800_000_000
-ends = st.none() | st.floats(-BELIEVABLE, 10 * BELIEVABLE)
+ends = st.none() | st.floats(-LONGEST_LEASE, 10 * LONGEST_LEASE)
 
 
 # ---- The decision -----------------------------------------------------------------------------------------------
@@ -50,7 +51,7 @@ def test_no_host_ends_before_it_could_hear_and_none_lives_without_an_end(
     promised: float | None, heard: float | None, remembered: float | None
 ) -> None:
     end = decide(Facts(0, promised, heard, remembered)).end
-    assert GRACE <= end <= max(WITHOUT_LEASE, 10 * BELIEVABLE)
+    assert GRACE <= end <= max(WITHOUT_LEASE, 10 * LONGEST_LEASE)
     assert all(end >= told for told in (promised, heard, remembered) if told is not None)
 
 
@@ -66,12 +67,12 @@ def test_a_host_whose_entry_server_is_gone_ends_with_its_lease() -> None:
     assert uptime == 2700
 
 
-@pytest.mark.parametrize("left", [-BELIEVABLE, -10, 0, 900, BELIEVABLE])
+@pytest.mark.parametrize("left", [-LONGEST_LEASE, -10, 0, 900, LONGEST_LEASE])
 def test_an_end_is_counted_from_boot(left: int) -> None:
     assert believe(NOW + left, NOW, uptime=50) == 50 + left
 
 
-@pytest.mark.parametrize("left", [BELIEVABLE + 1, -BELIEVABLE - 1, 10**9, -NOW])
+@pytest.mark.parametrize("left", [LONGEST_LEASE + 1, -LONGEST_LEASE - 1, 10**9, -NOW])
 def test_an_absurd_end_is_not_believed(left: int) -> None:
     assert believe(NOW + left, NOW, uptime=50) is None
 
@@ -132,7 +133,7 @@ def test_the_entry_server_renews_the_lease(document: Path) -> None:
 @pytest.mark.parametrize("off", [-(10**9), -36000, 36000, 10**8])
 def test_a_wrong_clock_of_this_host_changes_nothing_while_the_entry_server_answers(document: Path, off: int) -> None:
     right = time.time() - off
-    joined(document, right - BELIEVABLE)  # over, and absurd by the wrong clock, so that only what is heard counts
+    joined(document, right - LONGEST_LEASE)  # over, and absurd by the wrong clock, so that only what is heard counts
     with entry_server(f"{int(right) + 900}", clock=right) as url:
         facts = look(url, document)
     assert facts.heard is not None
