@@ -59,7 +59,6 @@ def test_the_server_is_the_same_in_every_place(fleet: Fleet, project: Project) -
         ("parrotpark",),
     )
     assert here.labels == {
-        "localhost-port": "8443",
         "parrotpark-role": "gpu",
         "parrotpark-slot": "gpu-1",
         "parrotpark-state": "waking",
