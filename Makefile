@@ -144,7 +144,7 @@ molecule-%: # One of them; its output comes when it has ended.
 mutants: packages test-packages .venv/dev ## Delete lines of roles at random, and see whether a test turns red [SAMPLES=60 SEED=1 JOBS=2]
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
-	python tests/mutation/mutants.py --samples $(SAMPLES) --seed $(SEED) --jobs $(JOBS)
+	python -m tests.mutation.mutants --samples $(SAMPLES) --seed $(SEED) --jobs $(JOBS)
 
 lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs, the changelog's form
 	ruff check .

@@ -29,7 +29,12 @@ def concerned(changed: Iterable[str], scenarios: Iterable[str]) -> list[str]:
     if any(path.startswith(SHARED) for path in changed):
         return sorted(scenarios)
     roles = {path.split("/")[1] for path in changed if path.startswith(("roles/", "molecule/"))}
-    return sorted(scenario for scenario in scenarios if roles & {scenario, *prepared_with(scenario)})
+    return sorted(scenario for scenario in scenarios if roles & {scenario, role_of(scenario), *prepared_with(scenario)})
+
+
+def role_of(scenario: str) -> str:
+    """Return the role that a scenario applies; the role's other shape has a scenario of its own."""
+    return scenario.removesuffix("-alternative")
 
 
 def prepared_with(scenario: str) -> list[str]:

@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.scenarios import role_of
+
 ROOT = Path(__file__).parents[2]
 MUTATED = ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "roles/*/templates/*")
 NOTHING = ("", "---")  # and comments: lines whose loss changes nothing
@@ -54,9 +56,9 @@ def steps(role: str) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield what judges a role, the cheapest first."""
     yield "lint", ["ansible-lint", "--offline", "-q", f"roles/{role}"]
     yield "unit", [*PYTEST, "tests/roles", "tests/unit/wiring/test_subjects.py", "-k", role]
-    if (ROOT / "molecule" / role).exists():
-        yield "molecule", ["molecule", "test", "--scenario-name", role]
-    else:
+    scenarios = sorted(path.name for path in ROOT.glob(f"molecule/{role}*") if role_of(path.name) == role)
+    yield from (("molecule", ["molecule", "test", "--scenario-name", scenario]) for scenario in scenarios)
+    if not scenarios:
         yield "verbs", [*PYTEST, "tests/unit/verbs"]
 
 

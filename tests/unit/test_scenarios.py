@@ -10,8 +10,9 @@ from tests.scenarios import SCENARIOS, concerned
 @pytest.mark.parametrize(
     ("changed", "chosen"),
     [
-        (["roles/caddy/tasks/install.yml", "docs/models.md"], ["caddy"]),
-        (["molecule/vllm/tests/test_vllm.py", "roles/caddy/README.md"], ["caddy", "vllm"]),
+        (["roles/caddy/tasks/install.yml", "docs/models.md"], ["caddy", "caddy-alternative"]),
+        (["molecule/caddy-alternative/prepare.yml"], ["caddy-alternative"]),
+        (["molecule/vllm/tests/test_vllm.py", "roles/seal/README.md"], ["seal", "vllm"]),
         (["roles/wish/tasks/main.yml", "README.md"], []),  # it has no scenario
         (["roles/postgresql/vars/main.yml"], ["litellm", "open_webui", "postgresql"]),  # they begin with a database
         ([], []),
