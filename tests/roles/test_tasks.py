@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,21 @@ import pytest
 import yaml
 
 ROLES = Path(__file__).parents[2] / "roles"
+PLUGINS = ROLES.parent / "plugins"
+
+
+def documented(module: Path) -> dict[str, Any]:
+    """What a module of ours takes; ansible-lint knows the modules of others."""
+    said = yaml.safe_load(runpy.run_path(str(module))["DOCUMENTATION"])
+    options = dict(said.get("options", {}))
+    for name in said.get("extends_documentation_fragment", []):
+        file, _, part = name.partition(".")
+        fragment = runpy.run_path(str(PLUGINS / "doc_fragments" / f"{file}.py"))["ModuleDocFragment"]
+        options |= yaml.safe_load(getattr(fragment, part.upper() or "DOCUMENTATION"))["options"]
+    return options
+
+
+OWN = {path.stem: documented(path) for path in PLUGINS.glob("modules/*.py")}
 ON_THE_CONTROL_MACHINE = ("endpoints",)  # whoever runs Ansible there is the owner
 WRITING = ("ansible.builtin.copy", "ansible.builtin.file", "ansible.builtin.get_url", "ansible.builtin.template")
 
@@ -46,6 +62,9 @@ def unsaid(role: str, module: str, arguments: Any) -> set[str]:
         names |= {"mode"} if "recurse" not in arguments else set()  # that hands over what is there, as it is
     elif module == "ansible.builtin.assert":
         names |= {"fail_msg", "quiet"}
+    elif module in OWN:
+        assert arguments.keys() <= OWN[module].keys()
+        names |= {name for name, option in OWN[module].items() if option.get("required")}
     elif module == "ansible.builtin.apt" and "name" in arguments:
         names |= {"install_recommends"}
     return names - arguments.keys() if names else names
