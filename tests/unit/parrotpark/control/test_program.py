@@ -36,6 +36,13 @@ def test_a_gpu_host_gets_nothing_of_the_other_machines(module: str) -> None:
     assert not {"wish.py", "lease.py"} & {path.name for path in program.sources(module)}
 
 
+@pytest.mark.parametrize(
+    "module", sorted(path.stem for path in (program.SOURCES / "parrotpark/shared").glob("[a-z]*.py"))
+)
+def test_what_is_shared_rests_on_nothing_else(module: str) -> None:
+    assert rooms(f"parrotpark.shared.{module}") == {"__init__.py", "shared"}
+
+
 def test_the_entry_server_gets_what_it_needs_and_no_more() -> None:
     assert rooms("parrotpark.fleet.cli") == {"__init__.py", "cloud", "fleet", "golden", "shared"}
     assert not {"fingerprint.py", "bake_server.py"} & {path.name for path in program.sources("parrotpark.fleet.cli")}
