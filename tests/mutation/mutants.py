@@ -66,7 +66,12 @@ def red_step(role: str, mutant: Mutant | None = None) -> str | None:
     """Return the first step that turns red for the role, with the mutant or as it is; None where none does."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copy = Path(folder) / "tree"
-        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".venv", ".ansible", ".state"))
+        shutil.copytree(
+            ROOT,
+            copy,
+            symlinks=True,
+            ignore=shutil.ignore_patterns(".venv", ".ansible", ".state", "*_cache", "node_modules"),
+        )
         (copy / ".venv").symlink_to(ROOT / ".venv")
         if mutant:
             text = (copy / mutant.file).read_text().splitlines(keepends=True)
