@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from parrotpark.shared.slot_document import SlotDocument
 
 NAME = "gpu-{}"
-LISTEN_PORT = 51820
 KEEPALIVE = 25  # seconds; short enough for the NAT tables of common routers
 
 
@@ -52,7 +51,7 @@ def slot_document(
     allowed_ips: list[str],
     ssh_host_key: str,
     vllm_api_key: str,
-    listen_port: int = LISTEN_PORT,
+    listen_port: int,
     keepalive: int = KEEPALIVE,
 ) -> SlotDocument:
     """Write the identity of whatever host steps into `slot`; `network` gives the overlay address its prefix."""

@@ -334,6 +334,7 @@ def config(folder: Path, **changes: Any) -> Path:
         slot_document(
             slot,
             network="10.78.0.0/24",
+            listen_port=51820,
             wireguard_private_key=key,
             peer_public_key=key,
             peer_endpoint="192.0.2.1:51820",

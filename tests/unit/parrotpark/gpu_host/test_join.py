@@ -35,6 +35,7 @@ def document(**changes: Any) -> dict[str, Any]:
         **slot_document(
             Slot("gpu-1", "10.78.0.11"),
             network="10.78.0.0/24",
+            listen_port=51820,
             wireguard_private_key=KEY,
             peer_public_key=PEER,
             peer_endpoint="192.0.2.1:51820",
