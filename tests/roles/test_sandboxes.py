@@ -32,7 +32,7 @@ UNITS = [
 ]
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: f"{path.parts[-3]}: {path.name}")
 def test_a_unit_has_the_common_sandbox(unit: Path) -> None:
     lines = set(unit.read_text().splitlines())
     assert lines >= COMMON

@@ -63,8 +63,8 @@ def test_slot_peers() -> None:
 
 def test_slot_documents() -> None:
     (document,) = evaluate(
-        "1 | parrotpark_slots(network) | parrotpark_slot_documents(keys, network=network, listen_port=51820, peer_public_key='p', "
-        "peer_endpoint='192.0.2.1:51820', allowed_ips=['10.78.0.1/32'], vllm_api_key='v')",
+        "1 | parrotpark_slots(network) | parrotpark_slot_documents(keys, network=network, listen_port=51820, "
+        "peer_public_key='p', peer_endpoint='192.0.2.1:51820', allowed_ips=['10.78.0.1/32'], vllm_api_key='v')",
         network="10.78.0.0/24",
         keys={"gpu-1": {"wireguard_private_key": "k", "ssh_host_private_key": "s"}, "gpu-9": {}},
     )
