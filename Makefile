@@ -134,7 +134,7 @@ molecule: packages test-packages .venv/dev ## Test roles alone, on machines of t
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
 	@chosen="$(or $(ROLE),$(if $(SINCE),$$(python -m tests.scenarios '$(SINCE)'),$(ROLES)))" && \
-	$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $$(printf 'molecule-%s ' $$chosen) no-more
+	$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $${chosen:+$$(printf 'molecule-%s ' $$chosen)} no-more
 
 no-more: # Where no scenario is chosen, make would else build its first target.
 
