@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from functools import cache
 from modulefinder import ModuleFinder
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def build(module: str, interpreter: str = INTERPRETER) -> bytes:
     return archive.getvalue()
 
 
-def sources(module: str) -> list[Path]:
+@cache
+def sources(module: str) -> tuple[Path, ...]:
     """List the files of our own that the module needs, in order.
 
     Raises:
@@ -40,4 +42,4 @@ def sources(module: str) -> list[Path]:
     # Finds nothing elsewhere: libraries are the host's own.
     finder = ModuleFinder(path=[str(SOURCES)])
     finder.import_hook(module)
-    return sorted(Path(file) for found in finder.modules.values() if (file := vars(found)["__file__"]))
+    return tuple(sorted(Path(file) for found in finder.modules.values() if (file := vars(found)["__file__"])))
