@@ -24,11 +24,11 @@ COMMON = {
 }
 OWN = {"CapabilityBoundingSet", "RestrictAddressFamilies", "SystemCallFilter", "UMask"}  # each as it needs them
 
-# Without those whose sandbox is a drop-in beside them, and the one of a container, which Podman shuts away.
+# Without those whose sandbox is a drop-in beside them, and those of containers, which Podman shuts away.
 UNITS = [
     path
     for path in sorted((*ROLES.glob("*/templates/*"), *ROLES.glob("*/files/*.conf")))
-    if "[Service]" in path.read_text() and path.name not in ("parrotpark-keep.service.j2", "open-webui.container.j2")
+    if "[Service]" in path.read_text() and path.name != "parrotpark-keep.service.j2" and ".container" not in path.suffixes
 ]
 
 

@@ -43,7 +43,7 @@ def test_a_variable_that_is_set_is_one_that_is_read(render: Callable[..., Any], 
 )
 def test_the_list_is_of_the_release_that_the_role_is_for(program: str, option: str) -> None:
     spec = (ROLE / "meta/argument_specs.yml").read_text().partition(f"{option}:")[2]
-    release = re.search(r"version (\d+\.\d+\.\d+)", spec)
+    release = re.search(r"version\s+(\d+\.\d+\.\d+)", spec)
     assert release
     assert (LISTS / f"{program}.txt").read_text().splitlines()[0].endswith(f" v{release[1]}")
 
