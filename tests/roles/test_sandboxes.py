@@ -28,7 +28,9 @@ OWN = {"CapabilityBoundingSet", "RestrictAddressFamilies", "SystemCallFilter", "
 UNITS = [
     path
     for path in sorted((*ROLES.glob("*/templates/*"), *ROLES.glob("*/files/*.conf")))
-    if "[Service]" in path.read_text() and path.name != "parrotpark-keep.service.j2" and ".container" not in path.suffixes
+    if "[Service]" in path.read_text()
+    and path.name != "parrotpark-keep.service.j2"
+    and ".container" not in path.suffixes
 ]
 
 

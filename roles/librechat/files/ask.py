@@ -54,9 +54,7 @@ def provider(oidc: Mapping[str, str]) -> str | None:
         return f"librechat_oidc_issuer: {said['token_endpoint']} does not answer as a provider does ({failure})"
     if error != "invalid_grant":
         client = oidc["client"]
-        return (
-            f"librechat_oidc_client_secret: the provider refuses client {client} with this secret ({status} {error})"
-        )
+        return f"librechat_oidc_client_secret: the provider refuses client {client} with this secret ({status} {error})"
     return None
 
 

@@ -1,4 +1,4 @@
-// Judges a librechat.yaml by LibreChat's own schema: `node validate.js FILE`, in a folder with LibreChat's packages.
+// Judges a librechat.yaml by LibreChat's own schema: `node - FILE < validate.js`, in a folder with LibreChat's packages.
 // The schema itself lets unknown keys below the first level pass, and LibreChat then ignores them: here they fail.
 const { readFileSync } = require('node:fs')
 const load = require('node:module').createRequire(`${process.cwd()}/`)

@@ -54,7 +54,10 @@ def render() -> Render:
     """Return a template's text, or where it is no file's name the value of an expression, under these options."""
     init_plugin_loader()
     loader = DataLoader()
-    values = {name: loader.load_from_file(str(ROLE / name / "main.yml"), trusted_as_template=True) for name in ("defaults", "vars")}
+    values = {
+        name: loader.load_from_file(str(ROLE / name / "main.yml"), trusted_as_template=True)
+        for name in ("defaults", "vars")
+    }
 
     def render(name: str, **options: Any) -> Any:
         variables = {**values["defaults"], "ansible_managed": "By Ansible", **values["vars"], **LEAST, **options}

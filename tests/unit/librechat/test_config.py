@@ -20,11 +20,13 @@ from tests.unit.librechat.conftest import FILES, ROLE, SIGN_ON
 PACKAGES = Path(__file__).parents[3] / "src/localcloud/demo/stand_ins/librechat/node_modules"
 SCHEMAS = ("librechat-data-provider", "librechat-data-provider-before")
 # What is in the source of the release, and not yet in the package before it.
-NEWER = re.compile(r"(interface\.retentionMode|modelSpecs\.list\.\d+\.hideBadgeRow): LibreChat knows no such key(; |\n)")
+NEWER = re.compile(
+    r"(interface\.retentionMode|modelSpecs\.list\.\d+\.hideBadgeRow): LibreChat knows no such key(; |\n)"
+)
 FEATURES = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"][
     "librechat_features"
 ]["choices"]
-STRANGE = "It's \"small\": 100 % wrong # {not} [x]\n- y: z"
+STRANGE = 'It\'s "small": 100 % wrong # {not} [x]\n- y: z'
 VARIANTS: dict[str, dict[str, Any]] = {
     "the least": {},
     "sign-on": SIGN_ON,
@@ -75,9 +77,7 @@ def judge(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_librechat_takes_what_is_written(
-    render: Callable[..., Any], judge: Callable[[str], str], variant: str
-) -> None:
+def test_librechat_takes_what_is_written(render: Callable[..., Any], judge: Callable[[str], str], variant: str) -> None:
     assert judge(render("librechat.yaml.j2", **VARIANTS[variant])) == ""
 
 

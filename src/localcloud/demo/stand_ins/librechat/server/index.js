@@ -75,7 +75,7 @@ export class Server {
   async finish({ url, cookies }) {
     const { person, idToken } = await this.signOn.finish(url, cookies.openid)
     const known = await this.methods.findUser({ openidId: person.openidId })
-    if (!known && !this.settings.signOn.newPeople) throw new Refused('ALLOW_SOCIAL_REGISTRATION is off')
+    if (!known && !this.settings.newPeople) throw new Refused('ALLOW_SOCIAL_REGISTRATION is off')
     const user = known
       ? await this.methods.updateUser(known._id, person)
       : await this.methods.createUser(person, { enabled: false }, true, true)

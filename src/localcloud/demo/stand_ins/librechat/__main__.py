@@ -1,0 +1,3 @@
+from localcloud.demo.stand_ins.librechat.image import main
+
+raise SystemExit(main())
