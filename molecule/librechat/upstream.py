@@ -17,6 +17,7 @@ import sys
 import time
 from http import cookies
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 from zlib import crc32
 
@@ -76,7 +77,7 @@ def vector(text: str) -> list[float]:
 class Bucket(Handler):
     """Keeps objects in one bucket, for requests signed as AWS specifies it, in headers or in the address."""
 
-    objects: dict[str, bytes] = {}
+    objects: ClassVar[dict[str, bytes]] = {}
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -141,9 +142,9 @@ class Provider(Handler):
     """Issues codes for tokens to one client that proves itself twice, and ends sessions by the token it gave."""
 
     issuer = "https://localhost:8443"
-    people = {"ada": ["user"], "grace": ["user", "admin"], "eve": []}
-    codes: dict[str, dict[str, str]] = {}
-    ended: list[str] = []
+    people: ClassVar = {"ada": ["user"], "grace": ["user", "admin"], "eve": []}
+    codes: ClassVar[dict[str, dict[str, str]]] = {}
+    ended: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)

@@ -21,7 +21,8 @@ const [environment, file] = JSON.parse(process.argv[1])
 const said = (given) => { try { readSettings(given, file); return '' } catch (error) { return error.message } }
 const without = (name) => { const { [name]: _, ...others } = environment; return said(others) }
 const names = Object.keys(environment)
-console.log(JSON.stringify({ all: said(environment), ...Object.fromEntries(names.map((name) => [name, without(name)])) }))
+const each = Object.fromEntries(names.map((name) => [name, without(name)]))
+console.log(JSON.stringify({ all: said(environment), ...each }))
 """
 
 
