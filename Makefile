@@ -108,10 +108,13 @@ test: ## Unit tests, then the whole stack and its tests
 	@$(MAKE) up
 	@$(MAKE) e2e
 
-unit: packages .venv/dev ## Unit tests, of Python and of the query engine
+# Python's tests use packages of Node, too.
+unit: packages .venv/dev ## Unit tests, of Python and of the stand-ins in Node
+	for stand_in in src/localcloud/demo/stand_ins/*/package.json; do \
+	  npm --prefix "$$(dirname "$$stand_in")" ci --ignore-scripts --silent; \
+	  npm --prefix "$$(dirname "$$stand_in")" test; \
+	done
 	pytest --numprocesses=auto
-	npm --prefix src/localcloud/demo/stand_ins/query_engine ci --ignore-scripts --silent
-	npm --prefix src/localcloud/demo/stand_ins/query_engine test
 
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
 	pytest tests/e2e --ignore=tests/e2e/drills

@@ -35,6 +35,7 @@ OUR_OWN = {
     ("inventories/local/group_vars/all.yml", VERSION): "our own version",
     ("src/parrotpark/control/upgrade.py", "0.1.0"): "our own version",
     ("src/localcloud/demo/doctor.py", "10.77.0"): "three bytes of an address",
+    ("roles/librechat/vars/main.yml", "1.3.13"): "the form of a file, which comes with LibreChat's release",
     ("roles/caddy/vars/main.yml", "65760C51EDEA2017CEA2CA15155B6D79CA56EA34"): "a key that is trusted by decision",
 }
 
