@@ -86,7 +86,7 @@ class Bucket(Handler):
         path = urlsplit(self.path).path
         if not self.signed():
             self.reply(403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>")
-        elif path == "/chat":
+        elif path.rstrip("/") == "/chat":
             self.reply(200)
         elif path in self.objects:
             self.reply(200, self.objects[path])
