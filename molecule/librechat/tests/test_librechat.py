@@ -71,9 +71,8 @@ def test_shows_its_secrets_to_nobody(host: Host) -> None:
     for name in ("secrets.env", "rag.env", "search.env"):
         file = host.file(f"/etc/librechat/{name}")
         assert (file.user, file.group, file.mode) == ("root", "root", 0o600)
-    seen = host.check_output(
-        "cat /etc/containers/systemd/* /etc/librechat/settings.env /etc/librechat/librechat.yaml; ps -eo args; journalctl"
-    )
+    files = "/etc/containers/systemd/* /etc/librechat/settings.env /etc/librechat/librechat.yaml"
+    seen = host.check_output(f"cat {files}; ps -eo args; journalctl")
     assert not [secret for secret in SECRETS if secret in seen]
 
 

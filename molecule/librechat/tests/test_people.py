@@ -42,20 +42,18 @@ class Person:
     token: str
     curl: Callable[..., Answer]
 
-    def ask(self, method: str, path: str, *arguments: str) -> Answer:
-        return self.curl(
-            f"{CHAT}{path}", "--request", method, "--header", f"Authorization: Bearer {self.token}", *arguments
-        )
+    def ask(self, method: str, path: str, *arguments: str, given: str = "") -> Answer:
+        who = f"Authorization: Bearer {self.token}"
+        return self.curl(f"{CHAT}{path}", "--request", method, "--header", who, *arguments, given=given)
 
 
 @pytest.fixture(scope="module")
 def curl(host: Host) -> Callable[..., Answer]:
     """Asks for an address."""
 
-    def curl(url: str, *arguments: str) -> Answer:
-        said = host.check_output(
-            shlex.join(["curl", "--silent", "--show-error", "--max-time", "60", "-i", *arguments, url])
-        )
+    def curl(url: str, *arguments: str, given: str = "") -> Answer:
+        command = shlex.join(["curl", "--silent", "--show-error", "--max-time", "60", "-i", *arguments, url])
+        said = host.check_output(f"printf %s {shlex.quote(given)} | {command}")
         head, _, body = said.replace("\r\n", "\n").partition("\n\n")
         first, *lines = head.splitlines()
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -96,7 +94,7 @@ def say(person: Person, text: str, *files: str) -> Answer:
 
 
 def upload(person: Person, content: str, kind: str = "text/plain") -> Answer:
-    return person.ask("POST", "/api/files", "--form-string", f"file={content};type={kind};filename=rathaus.txt")
+    return person.ask("POST", "/api/files", "--form", f"file=@-;filename=rathaus.txt;type={kind}", given=content)
 
 
 def test_the_page_sends_people_to_the_provider(curl: Curl) -> None:

@@ -13,8 +13,9 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 SECONDS = 10
 EMPTY = hashlib.sha256(b"").hexdigest()
@@ -50,12 +51,12 @@ def provider(oidc: Mapping[str, str]) -> str | None:
     try:
         request = urllib.request.Request(said["token_endpoint"], urllib.parse.urlencode(form).encode())  # noqa: S310
         status, body = answer(request)
-        error = json.loads(body).get("error")
+        refusal = json.loads(body).get("error")
     except (OSError, ValueError) as failure:
         return f"librechat_oidc_issuer: {said['token_endpoint']} does not answer as a provider does ({failure})"
-    if error != "invalid_grant":
-        client = oidc["client"]
-        return f"librechat_oidc_client_secret: the provider refuses client {client} with this secret ({status} {error})"
+    if refusal != "invalid_grant":
+        why = f"({status} {refusal})"
+        return f"librechat_oidc_client_secret: the provider refuses client {oidc['client']} with this secret {why}"
     return None
 
 
@@ -109,7 +110,7 @@ def database(uri: str) -> str | None:
 
 def main() -> None:
     needs = json.load(sys.stdin)
-    checks = {"mongodb": database, "oidc": provider, "s3": bucket}
+    checks: dict[str, Callable[[Any], str | None]] = {"mongodb": database, "oidc": provider, "s3": bucket}
     for name, check in checks.items():
         if needs[name] and (flaw := check(needs[name])):
             sys.exit(flaw)

@@ -83,6 +83,7 @@ async function start() {
 }
 
 if (process.argv[1] === import.meta.filename) {
+  process.once('SIGTERM', () => process.exit(0)) // the first process of a container ignores it else
   start().catch((error) => {
     console.error(error.message)
     process.exit(1)

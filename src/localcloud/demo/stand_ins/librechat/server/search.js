@@ -19,6 +19,7 @@ function answer(method, path, body) {
   return { taskUid: 0, status: 'enqueued' }
 }
 
+process.once('SIGTERM', () => process.exit(0)) // the first process of a container ignores it else
 try {
   const names = ['MEILI_ENV', 'MEILI_DB_PATH', 'MEILI_NO_ANALYTICS', 'MEILI_EXPERIMENTAL_DUMPLESS_UPGRADE']
   names.forEach(need)
