@@ -1,10 +1,12 @@
-"""Builds the images that stand in for LibreChat, its RAG API and Meilisearch, and puts them into the registry.
+"""Builds the images that stand in for LibreChat, its helpers and MongoDB, and puts them into the registry.
 
-Upstream ships images only; the local default reaches no registry that has them. One layer holds Debian, Node,
-published packages by a hash-locked list, and the programs of `server/`; the three images differ in what they start.
+Upstream ships images only; the local default reaches no registry that has them. One layer holds Debian, LibreChat's
+published packages and SecantusDB by hash-locked lists, and the programs of this folder; the images differ in what they
+start.
 
 `python -m localcloud.demo.stand_ins.librechat FOLDER` writes their references by digest into FOLDER, for the inventory
-to read: `librechat.image`, `librechat-rag.image`, `librechat-search.image`. The same inputs are built once.
+to read: `librechat.image`, `librechat-rag.image`, `librechat-search.image`, `mongodb.image`. The same inputs are built
+once.
 """
 
 from __future__ import annotations
@@ -31,24 +33,29 @@ NAME = "librechat"
 REGISTRY = f"{GATEWAY}:{REGISTRY_PORT}"
 SOURCE = Path(__file__).parent
 INPUTS = ("package.json", "package-lock.json", ".npmrc")
+LOCK = Path(__file__).parents[5] / "requirements" / "mongodb.txt"
 SUITE = "trixie"
-PACKAGES = ("ca-certificates", "nodejs")
+PYTHON = "3.13"
+PACKAGES = ("ca-certificates", "nodejs", "python3")
 UNREAD = ("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/man/*")
 # Where LibreChat's image has its server; the role starts that itself, and the other two as their images say.
 COMMANDS = {
     NAME: ["node", "api/server/index.js"],
     f"{NAME}-rag": ["node", "api/server/rag.js"],
     f"{NAME}-search": ["node", "api/server/search.js"],
+    "mongodb": ["mongod"],
 }
+# MongoDB's image says so, too, which release it holds.
+ENVIRONMENT = ["PATH=/usr/local/bin:/usr/bin:/bin", "NODE_ENV=production", "MONGO_VERSION=8.0.20"]
 
 type Say = Callable[[str], None]
 
 
 def tag() -> str:
     """Name the images after everything that shapes them."""
-    files = [*(SOURCE / name for name in INPUTS), *sorted((SOURCE / "server").iterdir())]
+    files = [LOCK, *(SOURCE / name for name in (*INPUTS, "mongod")), *sorted((SOURCE / "server").iterdir())]
     shape = [(file.name, file.read_bytes()) for file in files]
-    constants = (SUITE, PACKAGES, UNREAD, COMMANDS, platform.machine())
+    constants = (SUITE, PYTHON, PACKAGES, UNREAD, COMMANDS, ENVIRONMENT, platform.machine())
     return hashlib.sha256(repr((shape, constants)).encode()).hexdigest()[:12]
 
 
@@ -63,6 +70,13 @@ def make_root(root: Path) -> None:
     for name in INPUTS:
         shutil.copy(SOURCE / name, app)
     shutil.copytree(SOURCE / "server", app / "api" / "server")
+    (root / "usr/local/bin").mkdir(parents=True, exist_ok=True)
+    shutil.copy(SOURCE / "mongod", root / "usr/local/bin")
+    run(
+        *("uv", "pip", "sync", "--quiet", "--require-hashes", "--only-binary=:all:", "--link-mode=copy"),
+        *(f"--python-version={PYTHON}", f"--python-platform={platform.machine()}-manylinux_2_36"),
+        *(f"--target={root / f'usr/local/lib/python{PYTHON}/dist-packages'}", LOCK),
+    )
     try:
         subprocess.run(
             ["npm", "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"],
@@ -82,7 +96,7 @@ def build(folder: Path, repositories: Mapping[str, oci.Repository], say: Say) ->
     work = Path(tempfile.mkdtemp(prefix=f"{NAME}-", dir=folder))
     work.chmod(0o755)  # apt fetches as a user of its own
     try:
-        say(f"Installing LibreChat's packages on Debian {SUITE}")
+        say(f"Installing the packages of LibreChat and SecantusDB on Debian {SUITE}")
         make_root(work / "root")
         say("Packing the layer")
         layer = oci.pack(work / "root", work / "layer.tar.zst")
@@ -98,7 +112,7 @@ def build(folder: Path, repositories: Mapping[str, oci.Repository], say: Say) ->
 
 def config(name: str) -> dict[str, object]:
     """Say how a container of the image starts."""
-    return {"Cmd": COMMANDS[name], "Env": ["PATH=/usr/bin:/bin", "NODE_ENV=production"], "WorkingDir": "/app"}
+    return {"Cmd": COMMANDS[name], "Env": ENVIRONMENT, "WorkingDir": "/app"}
 
 
 def publish(folder: Path, repositories: Mapping[str, oci.Repository], say: Say) -> dict[str, str]:
