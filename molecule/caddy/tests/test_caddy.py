@@ -167,6 +167,24 @@ def test_the_endpoint_finds_the_server_that_is_there(host: Host) -> None:
         assert [ask(host) for _ in range(4)] == [(200, "8102")] * 4
 
 
+@pytest.mark.usefixtures("overlay")
+def test_a_server_that_went_silent_costs_no_request(host: Host) -> None:
+    with serving(host, 8101), serving(host, 8102):
+        host.check_output("sleep 3")  # longer than a health check
+        host.check_output(
+            "nft 'add table ip silent; add chain ip silent out { type filter hook output priority 0; };"
+            " add rule ip silent out tcp dport 8101 drop'"
+        )
+        try:
+            # At once, so that each server is the less busy one for some.
+            answers = host.check_output(
+                f"curl --silent --parallel --parallel-immediate --write-out '\\n%{{http_code}}\\n' {ENDPOINT}/[1-8]"
+            )
+        finally:
+            host.check_output("nft delete table ip silent")
+    assert sorted(answers.split()) == ["200"] * 8 + ["8102"] * 8
+
+
 def test_administration_is_not_reached_over_the_network(host: Host) -> None:
     listening = host.check_output("ss -Hltnp | grep '\"caddy\"' | tr -s ' ' | cut -d' ' -f4").splitlines()
     assert set(listening) == {"*:80", "*:443", "192.0.2.1:8001", "127.0.0.1:8003"}
