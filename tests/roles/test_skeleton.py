@@ -88,8 +88,8 @@ def flaws(role: Path) -> Iterator[str]:
                 yield f"{name}.yml: nothing applies what '{task['name']}' changes"
     if (role / "handlers").exists() and role.name not in COMPARES:
         written = [task for task in every(files["configure"]) if any(key.endswith(WRITES) for key in task)]
-        silent = {task["name"] for task in written if "notify" not in task}
-        yield from (f"configure.yml: nobody is told of '{name}'" for name in silent ^ READ_AT_EACH_USE.get(role.name, set()))
+        silent = {task["name"] for task in written if "notify" not in task} ^ READ_AT_EACH_USE.get(role.name, set())
+        yield from (f"configure.yml: nobody is told of '{name}'" for name in sorted(silent))
     if (role / "handlers").exists():
         (run, *others) = files["service"]
         first = next((task for task in run.get("block", []) if "notify" not in task), None)
