@@ -95,6 +95,11 @@ def url(domain: str, port: int | str) -> str:
     return front.url(domain, int(port))
 
 
+def addresses(domain: str, port: int | str) -> list[str]:
+    """List where the front door answers."""
+    return front.addresses(domain, int(port))
+
+
 def wish(text: str, slots: int) -> str:
     """Read a wish as the scheduler does, and write it as it does; refuse one for more hosts than there are slots."""
     return Wish.parse(text).fitting(slots).render()
@@ -126,7 +131,7 @@ class FilterModule:
             "parrotpark_wants_image": _one_line_errors(wants_image),
             "parrotpark_wakes_from": wakes_from,
             "parrotpark_url": url,
-            "parrotpark_addresses": front.addresses,
+            "parrotpark_addresses": addresses,
             "parrotpark_publicly_trusted": front.publicly_trusted,
             "parrotpark_own_ca": front.own_ca,
             "parrotpark_first_model": _from_catalogue(models.first_model),

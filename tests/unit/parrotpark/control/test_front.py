@@ -16,10 +16,15 @@ def test_the_url_names_a_port_only_where_it_says_something(domain: str, port: in
 
 
 @pytest.mark.parametrize(
-    ("domain", "names"), [("localhost", ["localhost", "127.0.0.1"]), ("ai.example.org", ["ai.example.org"])]
+    ("domain", "port", "names"),
+    [
+        ("localhost", 443, ["localhost", "127.0.0.1"]),
+        ("ai.example.org", 443, ["ai.example.org"]),
+        ("ai.example.org", 8443, ["ai.example.org", "ai.example.org:8443"]),
+    ],
 )
-def test_behind_a_tunnel_the_machine_has_two_names(domain: str, names: list[str]) -> None:
-    assert addresses(domain) == names
+def test_behind_a_tunnel_the_machine_has_two_names_and_two_ports(domain: str, port: int, names: list[str]) -> None:
+    assert addresses(domain, port) == names
 
 
 def test_our_own_ca_is_known_by_its_certificate_alone() -> None:
