@@ -9,6 +9,9 @@ MODEL ?=
 HOST ?= entry:gpu
 UNIT ?=
 EMAIL ?=
+PERSON ?=
+NAME ?=
+GROUP ?=
 ROUNDS ?= 5
 LINES ?= 100
 # Only the scenarios that are affected by what has changed since this commit.
@@ -35,7 +38,7 @@ TEST_PACKAGES := chromium hcloud-cli libnss3-tools
 export UV_SYSTEM_CERTS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Named for the verbs, as Ansible does not look for it in a folder that everybody may write to.
-up status logs password site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+up status logs invite people password site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PLAYBOOK = ansible-playbook -i $(INVENTORY)
 # One line a step on the screen, and all that Ansible says in the log; VERBOSE=1 for all of it on the screen.
 RUN_LOG := $(CURDIR)/.ansible/run.log
@@ -82,6 +85,13 @@ status: .venv/run ## Show machines and services
 
 logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
 	@ansible-playbook -i $(INVENTORY) playbooks/logs.yml -e logs_hosts='$(HOST)' -e logs_unit='$(UNIT)' -e logs_lines='$(LINES)'
+
+invite: .venv/run ## Let somebody in, or in again [PERSON=ada@example.org NAME='Ada Lovelace' GROUP=staff]
+	@ansible-playbook -i $(INVENTORY) playbooks/invite.yml -e person='$(PERSON)' -e group_of_person='$(GROUP)' \
+	  $(if $(NAME),-e '{"name_of_person": "$(NAME)"}')
+
+people: .venv/run ## Show who may sign in
+	@ansible-playbook -i $(INVENTORY) playbooks/people.yml
 
 password: .venv/run ## Make a new password for an account of the chat [EMAIL=the administrator's]
 	@ansible-playbook -i $(INVENTORY) playbooks/password.yml $(if $(EMAIL),-e account='$(EMAIL)')
@@ -167,7 +177,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
+.PHONY: help doctor up stop start down status logs invite people password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

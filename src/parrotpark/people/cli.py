@@ -1,0 +1,106 @@
+"""The command of the entry server about the people who use the assistant: who there is, and who is let in."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import ssl
+import sys
+import urllib.error
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from parrotpark.people.directory import Directory, Invitation, Person, Refused
+from parrotpark.shared import keycloak
+
+CONFIG = Path("/etc/parrotpark-people/config.json")
+
+
+def directory(config: dict[str, Any]) -> Directory:
+    """Sign in to the realm that the configuration names.
+
+    Raises:
+        Refused: it does not answer, or does not know this program.
+    """
+    context = ssl.create_default_context()
+    try:
+        token = keycloak.sign_in(config["keycloak"], context)
+    except urllib.error.HTTPError as error:
+        raise Refused(f"Keycloak refuses this program: {keycloak.said(error)}") from error
+    except OSError as error:
+        raise Refused(f"Keycloak does not answer: {error}; see `make logs UNIT=keycloak`") from error
+    base = f"/{quote(config['keycloak']['auth_realm'])}"
+    call = partial(keycloak.call, f"{config['keycloak']['url']}/admin/realms", token, context)
+    return Directory(lambda method, path, body=None: call(method, base + path, body), config["sends_mail"])
+
+
+def line(person: Person) -> str:
+    """Describe a person in a line."""
+    off = "" if person.enabled else ", locked"
+    return f"{person.email}  {person.name}  {', '.join(person.groups) or 'in no group'}{off}"
+
+
+def invited(invitation: Invitation, address: str) -> Iterator[str]:
+    """Tell what to pass on to the person."""
+    email = invitation.person.email
+    yield f"{line(invitation.person)}: {'invited' if invitation.is_new else 'invited again'}"
+    if invitation.password:
+        yield f"{email} signs in at {address} with the password {invitation.password}, and chooses another then."
+    else:
+        yield f"{email} gets a mail with a link, good for a week."
+
+
+def ensure(realm: Directory, accounts: list[dict[str, Any]], *, check: bool) -> Iterator[str]:
+    """Make the accounts of programs that are missing; yield a line for each."""
+    for account in accounts:
+        person = realm.find(account["email"])
+        missing = [group for group in account["groups"] if not person or group not in person.groups]
+        if person and not missing:
+            continue
+        yield f"{account['email']}: {'missing' if check else 'made'}"
+        if not check:
+            realm.invite(account["email"], account["name"], account["groups"], account["password"])
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, default=CONFIG, help="file with where everything is")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", help="show who there is")
+    invite = verbs.add_parser("invite", help="let somebody in, or in again with a new password")
+    invite.add_argument("email")
+    invite.add_argument("--name", default="", help="first and last name")
+    invite.add_argument("--group", action="append", default=[], help="what they may do follows from it")
+    ensure = verbs.add_parser("ensure", help="make the accounts that a JSON list on standard input names")
+    ensure.add_argument("--check", action="store_true", help="only say what is missing")
+    return parser.parse_args()
+
+
+def answer(given: argparse.Namespace) -> Iterator[str]:
+    """Do what was asked for, and yield what to say of it."""
+    config = json.loads(given.config.read_text())
+    realm = directory(config)
+    match given.verb:
+        case "list":
+            yield from map(line, realm.everybody())
+        case "invite":
+            yield from invited(realm.invite(given.email, given.name, given.group), config["address"])
+        case "ensure":
+            yield from ensure(realm, json.load(sys.stdin), check=given.check)
+
+
+def main() -> int:
+    """Run the command; returns its exit status."""
+    try:
+        for said in answer(arguments()):
+            print(said)
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+    except urllib.error.HTTPError as error:
+        print(f"Keycloak refuses: {keycloak.said(error)}", file=sys.stderr)
+        return 1
+    return 0
