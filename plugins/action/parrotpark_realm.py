@@ -25,7 +25,7 @@ SIGN_IN = ("url", "auth_realm", "client_id", "client_secret", "ca_file")
 
 
 class Refused(Exception):
-    """Keycloak refused a call; the message is what it said."""
+    """Keycloak refused a call; the message says which, and why."""
 
 
 class Unreachable(Exception):
@@ -45,8 +45,8 @@ class Host:
         said = json.loads(self.execute(f"{program}\nprint(json.dumps(run(json.loads({request!r}))))\n".encode()))
         if "unreachable" in said:
             raise Unreachable(said["unreachable"])
-        if "error" in said:
-            raise Refused(f"Keycloak says of {said['error']}")
+        if "refused" in said:
+            raise Refused(said["refused"])
         return list(said["answers"])
 
 

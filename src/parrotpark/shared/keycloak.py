@@ -16,17 +16,20 @@ from typing import Any
 TIMEOUT = 60
 
 
+class Refused(Exception):
+    """Keycloak refused; the message says what, and its words."""
+
+
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Sign in and make the calls in order; return their answers, or why the first of them that fails does."""
-    api = f"{request['url']}/admin/realms"
+    """Sign in and make the calls in order; return their answers, or why there are none."""
     context = ssl.create_default_context()
     try:
         if request["ca_file"]:
             context.load_verify_locations(request["ca_file"])
         token = sign_in(request, context)
-        return {"answers": [call(api, token, context, **each) for each in request["calls"]]}
-    except urllib.error.HTTPError as error:
-        return {"error": f"{error.url.removeprefix(api)}: {error.code} {said(error)}"}
+        return {"answers": [call(request["url"], token, context, **each) for each in request["calls"]]}
+    except Refused as refused:
+        return {"refused": str(refused)}
     except (OSError, ValueError) as error:
         return {"unreachable": f"{request['url']} is no Keycloak that answers: {getattr(error, 'reason', error)}"}
 
@@ -36,22 +39,27 @@ def sign_in(request: dict[str, Any], context: ssl.SSLContext) -> str:
     url = f"{request['url']}/realms/{urllib.parse.quote(request['auth_realm'])}/protocol/openid-connect/token"
     form = {key: request[key] for key in ("client_id", "client_secret")} | {"grant_type": "client_credentials"}
     data = urllib.parse.urlencode(form).encode()
-    with urllib.request.urlopen(url, data, TIMEOUT, context=context) as response:  # noqa: S310 - the URL is an option
-        return str(json.load(response)["access_token"])
+    try:
+        with urllib.request.urlopen(url, data, TIMEOUT, context=context) as response:  # noqa: S310 - an option
+            return str(json.load(response)["access_token"])
+    except urllib.error.HTTPError as error:
+        if error.code not in (400, 401):
+            raise
+        raise Refused(f"Keycloak refuses the client {request['client_id']}: {said(error)}") from error
 
 
-def call(api: str, token: str, context: ssl.SSLContext, method: str, path: str, body: Any = None) -> Any:
+def call(url: str, token: str, context: ssl.SSLContext, method: str, path: str, body: Any = None) -> Any:
     """Return what the call answers; nothing where there is no such thing to get."""
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(api + path, data, headers, method=method)  # noqa: S310
+    request = urllib.request.Request(f"{url}/admin/realms{path}", data, headers, method=method)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT, context=context) as response:  # noqa: S310
             content = response.read()
     except urllib.error.HTTPError as error:
         if method == "GET" and error.code == 404:
             return None
-        raise
+        raise Refused(f"Keycloak refuses {method} {path}: {error.code} {said(error)}") from error
     return json.loads(content) if content else None
 
 
@@ -62,4 +70,4 @@ def said(error: urllib.error.HTTPError) -> str:
         words = json.loads(text)
         return str(words.get("error_description") or words.get("errorMessage") or words["error"])
     except (ValueError, KeyError, AttributeError):
-        return text or str(error.reason)
+        return text or error.reason
