@@ -38,7 +38,7 @@ TEST_PACKAGES := chromium hcloud-cli libnss3-tools
 export UV_SYSTEM_CERTS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Named for the verbs, as Ansible does not look for it in a folder that everybody may write to.
-up status logs invite people password site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+up status logs invite export erase people password site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PLAYBOOK = ansible-playbook -i $(INVENTORY)
 # One line a step on the screen, and all that Ansible says in the log; VERBOSE=1 for all of it on the screen.
 RUN_LOG := $(CURDIR)/.ansible/run.log
@@ -89,6 +89,12 @@ logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
 invite: .venv/run ## Let somebody in, or in again [PERSON=ada@example.org NAME='Ada Lovelace' GROUP=staff]
 	@ansible-playbook -i $(INVENTORY) playbooks/invite.yml -e person='$(PERSON)' -e group_of_person='$(GROUP)' \
 	  $(if $(NAME),-e '{"name_of_person": "$(NAME)"}')
+
+export: .venv/run ## Bring all that is kept of somebody here, as one archive [PERSON=ada@example.org]
+	@ansible-playbook -i $(INVENTORY) playbooks/export.yml -e person='$(PERSON)'
+
+erase: .venv/run ## Delete all that is kept of somebody, for good [PERSON=ada@example.org, YES=1 does not ask]
+	@ansible-playbook -i $(INVENTORY) playbooks/erase.yml -e person='$(PERSON)' $(if $(YES),-e sure=yes)
 
 people: .venv/run ## Show who may sign in
 	@ansible-playbook -i $(INVENTORY) playbooks/people.yml
@@ -177,7 +183,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs invite people password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
+.PHONY: help doctor up stop start down status logs invite export erase people password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

@@ -1,4 +1,4 @@
-"""The command of the entry server about the people who use the assistant: who there is, and who is let in."""
+"""The command of the entry server about the people who use the assistant: invite, list, export and erase them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import ssl
 import sys
 import urllib.error
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from parrotpark.people.databases import Stuck, connected
 from parrotpark.people.directory import Directory, Invitation, Person, Refused
+from parrotpark.people.records import Records
+from parrotpark.people.uploads import Folder
 from parrotpark.shared import keycloak
 
 CONFIG = Path("/etc/parrotpark-people/config.json")
@@ -74,6 +78,10 @@ def arguments() -> argparse.Namespace:
     invite.add_argument("email")
     invite.add_argument("--name", default="", help="first and last name")
     invite.add_argument("--group", action="append", default=[], help="what they may do follows from it")
+    export = verbs.add_parser("export", help="write all that is kept of somebody into an archive")
+    export.add_argument("email")
+    export.add_argument("--to", type=Path, required=True, help="file to write, a tar.gz")
+    verbs.add_parser("erase", help="delete all that is kept of somebody").add_argument("email")
     ensure = verbs.add_parser("ensure", help="make the accounts that a JSON list on standard input names")
     ensure.add_argument("--check", action="store_true", help="only say what is missing")
     return parser.parse_args()
@@ -88,8 +96,23 @@ def answer(given: argparse.Namespace) -> Iterator[str]:
             yield from map(line, realm.everybody())
         case "invite":
             yield from invited(realm.invite(given.email, given.name, given.group), config["address"])
+        case "export" | "erase":
+            yield from about(given, config, realm)
         case "ensure":
             yield from ensure(realm, json.load(sys.stdin), check=given.check)
+
+
+def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory) -> Iterator[str]:
+    """Export or erase one person."""
+    with ExitStack() as stack:
+        databases = [stack.enter_context(connected(*database)) for database in config["databases"].items()]
+        records = Records(realm, databases, Folder(Path(config["uploads"])))
+        if given.verb == "erase":
+            yield from records.erase(given.email)
+        else:
+            given.to.touch(mode=0o600)
+            with given.to.open("wb") as file:
+                yield from records.export(given.email, file)
 
 
 def main() -> int:
@@ -97,7 +120,7 @@ def main() -> int:
     try:
         for said in answer(arguments()):
             print(said)
-    except Refused as refused:
+    except (Refused, Stuck) as refused:
         print(refused, file=sys.stderr)
         return 1
     except urllib.error.HTTPError as error:
