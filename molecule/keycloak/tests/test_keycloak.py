@@ -17,7 +17,7 @@ TUNNEL = "http://localhost:8180"
 PEOPLE = "https://auth.parrotpark.example"
 AUTOMATION = {"client_id": "automation", "client_secret": 'the-automation-secret/of the:test ${x} \\ "#'}
 # The reverse proxy says where people are, and who asks.
-FORWARDED = [f"--header=X-Forwarded-{name}" for name in ("Proto: https", "Host: auth.parrotpark.example")]
+FORWARDED = ["--header", "X-Forwarded-Proto: https", "--header", "X-Forwarded-Host: auth.parrotpark.example"]
 
 
 def ask(host: Host, url: str, *options: str) -> str:
@@ -27,9 +27,9 @@ def ask(host: Host, url: str, *options: str) -> str:
 
 def sign_in(host: Host) -> str:
     """Return a token of the account of programs."""
-    form = [f"--data-urlencode={name}={value}" for name, value in AUTOMATION.items()]
+    form = [part for name, value in AUTOMATION.items() for part in ("--data-urlencode", f"{name}={value}")]
     said = ask(
-        host, f"{LOCAL}/realms/master/protocol/openid-connect/token", "--data=grant_type=client_credentials", *form
+        host, f"{LOCAL}/realms/master/protocol/openid-connect/token", "--data", "grant_type=client_credentials", *form
     )
     return str(json.loads(said)["access_token"])
 
@@ -39,10 +39,10 @@ def realm(host: Host) -> Iterator[str]:
     """A realm whose people reach Keycloak elsewhere than those who administer it."""
     name = str(uuid4())
     body = {"realm": name, "enabled": True, "attributes": {"frontendUrl": PEOPLE}}
-    as_admin = f"--header=Authorization: Bearer {sign_in(host)}"
-    ask(host, f"{LOCAL}/admin/realms", as_admin, f"--json={json.dumps(body)}")
+    as_admin = ["--header", f"Authorization: Bearer {sign_in(host)}"]
+    ask(host, f"{LOCAL}/admin/realms", *as_admin, "--json", json.dumps(body))
     yield name
-    ask(host, f"{LOCAL}/admin/realms/{name}", as_admin, "--request=DELETE")
+    ask(host, f"{LOCAL}/admin/realms/{name}", *as_admin, "--request", "DELETE")
 
 
 def test_runs_now_and_at_boot(host: Host) -> None:
@@ -115,7 +115,6 @@ def test_no_other_version_is_left(host: Host) -> None:
 
 
 def test_warns_of_nothing_at_start(host: Host) -> None:
-    host.check_output("systemctl restart %s", UNIT)
     said = host.check_output("journalctl --unit=%s --invocation=0 --output=cat", UNIT)
     assert "Profile prod activated" in said
     assert [line for line in said.splitlines() if " WARN " in line or " ERROR " in line] == []
@@ -144,6 +143,6 @@ def test_unit_is_sandboxed(host: Host) -> None:
 def test_a_value_that_keycloak_does_not_know_is_refused(host: Host) -> None:
     judge = "/opt/keycloak/*/bin/kc.sh --config-file=$f update-compatibility metadata --file=/dev/null --optimized"
     spoil = "sed 's/^proxy-headers=.*/proxy-headers=sideways/' /etc/keycloak/keycloak.conf > $f"
-    judged = host.run(f"f=$(mktemp) && {spoil} && {judge}; code=$?; rm $f; exit $code")
+    judged = host.run(f"f=$(mktemp --suffix=.conf) && {spoil} && {judge}; code=$?; rm $f; exit $code")
     assert judged.failed
     assert "Invalid value for option 'kc.proxy-headers'" in judged.stderr
