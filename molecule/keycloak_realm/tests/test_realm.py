@@ -43,9 +43,10 @@ class Answer:
 
 def ask(host: Host, path: str, *options: str, form: dict[str, str] | None = None) -> Answer:
     """Ask as the reverse proxy does for a browser."""
-    options += tuple(f"--data-urlencode={name}={value}" for name, value in (form or {}).items())
-    options += tuple(f"--header=X-Forwarded-{name}" for name in ("Proto: https", "For: 192.0.2.7"))
-    command = f"curl --silent --max-time 60 --cookie {JAR} --cookie-jar {JAR} --write-out %s " + "%s " * (
+    for name, value in (form or {}).items():
+        options += ("--data-urlencode", f"{name}={value}")
+    options += ("--header", "X-Forwarded-Proto: https", "--header", "X-Forwarded-For: 192.0.2.7")
+    command = f"curl --silent --max-time 60 --cookie {JAR} --cookie-jar {JAR} --write-out %s" + " %s" * (
         len(options) + 1
     )
     text = host.check_output(command, r"\n%{http_code} %{redirect_url}", *options, LOCAL + path)
@@ -62,7 +63,7 @@ def token(host: Host, client: dict[str, str], realm: str = REALM) -> str:
 def admin(host: Host, path: str, *options: str, client: dict[str, str] = ADMIN) -> Answer:
     realm = REALM if client is VERBS else "/realms/master"
     return ask(
-        host, f"/admin/realms/aviary{path}", f"--header=Authorization: Bearer {token(host, client, realm)}", *options
+        host, f"/admin/realms/aviary{path}", "--header", f"Authorization: Bearer {token(host, client, realm)}", *options
     )
 
 
@@ -96,7 +97,7 @@ def claims(text: str) -> Any:
 
 def test_ada_signs_in_and_the_chat_learns_what_she_may(host: Host) -> None:
     tokens = sign_in(host)
-    info = ask(host, f"{OIDC}/userinfo", f"--header=Authorization: Bearer {tokens['access_token']}").json
+    info = ask(host, f"{OIDC}/userinfo", "--header", f"Authorization: Bearer {tokens['access_token']}").json
     for said in (claims(tokens["id_token"]), claims(tokens["access_token"]), info):
         assert set(said["groups"]) == {"Keepers", "Choir"}
         assert {"admin", "user"} <= set(said["roles"])
@@ -109,7 +110,7 @@ def test_after_signing_out_no_token_is_worth_anything(host: Host) -> None:
     refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], **CHAT}
     assert ask(host, f"{OIDC}/logout", form={"refresh_token": tokens["refresh_token"], **CHAT}).status == 204
     assert ask(host, f"{OIDC}/token", form=refresh).json["error"] == "invalid_grant"
-    assert ask(host, f"{OIDC}/userinfo", f"--header=Authorization: Bearer {tokens['access_token']}").status == 401
+    assert ask(host, f"{OIDC}/userinfo", "--header", f"Authorization: Bearer {tokens['access_token']}").status == 401
 
 
 def test_a_refresh_token_serves_two_tabs_and_nobody_else(host: Host) -> None:
@@ -167,26 +168,26 @@ def test_ten_wrong_passwords_lock(host: Host) -> None:
     for _ in range(10):
         ask(host, f"{OIDC}/token", form={**form, "password": "wrong"})
     assert ask(host, f"{OIDC}/token", form=form).status != 200
-    admin(host, f"/attack-detection/brute-force/users/{ada['id']}", "--request=DELETE")
+    admin(host, f"/attack-detection/brute-force/users/{ada['id']}", "--request", "DELETE")
     assert ask(host, f"{OIDC}/token", form=form).status == 200
 
 
 def test_a_short_password_is_refused(host: Host) -> None:
     (ada,) = admin(host, "/users?username=ada").json
     body = json.dumps({"type": "password", "value": "elevenchars", "temporary": False})
-    answer = admin(host, f"/users/{ada['id']}/reset-password", "--request=PUT", f"--json={body}")
+    answer = admin(host, f"/users/{ada['id']}/reset-password", "--request", "PUT", "--json", body)
     assert (answer.status, answer.json["error"]) == (400, "invalidPasswordMinLengthMessage")
 
 
 def test_our_verbs_keep_people_and_touch_nothing_else(host: Host) -> None:
     assert [each["username"] for each in admin(host, "/users", client=VERBS).json] == ["ada"]
     bob = json.dumps({"username": "bob", "groups": ["Visitors"]})
-    assert admin(host, "/users", f"--json={bob}", client=VERBS).status == 201
+    assert admin(host, "/users", "--json", bob, client=VERBS).status == 201
     (made,) = admin(host, "/users?username=bob", client=VERBS).json
-    assert admin(host, f"/users/{made['id']}", "--request=DELETE", client=VERBS).status == 204
+    assert admin(host, f"/users/{made['id']}", "--request", "DELETE", client=VERBS).status == 204
     rest = {path: admin(host, path, client=VERBS).status for path in ("/clients", "/identity-provider/instances")}
     assert rest == {"/clients": 403, "/identity-provider/instances": 403}
-    assert admin(host, "", "--request=PUT", "--json={}", client=VERBS).status == 403
+    assert admin(host, "", "--request", "PUT", "--json", "{}", client=VERBS).status == 403
 
 
 @pytest.mark.parametrize(("language", "word"), [("de", "Passwort"), ("en", "Password")])
