@@ -6,7 +6,6 @@ import argparse
 import json
 import ssl
 import sys
-import urllib.error
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -32,12 +31,10 @@ def directory(config: dict[str, Any]) -> Directory:
     context = ssl.create_default_context()
     try:
         token = keycloak.sign_in(config["keycloak"], context)
-    except urllib.error.HTTPError as error:
-        raise Refused(f"Keycloak refuses this program: {keycloak.said(error)}") from error
     except OSError as error:
         raise Refused(f"Keycloak does not answer: {error}; see `make logs UNIT=keycloak`") from error
     base = f"/{quote(config['keycloak']['auth_realm'])}"
-    call = partial(keycloak.call, f"{config['keycloak']['url']}/admin/realms", token, context)
+    call = partial(keycloak.call, config["keycloak"]["url"], token, context)
     return Directory(lambda method, path, body=None: call(method, base + path, body), config["sends_mail"])
 
 
@@ -120,10 +117,7 @@ def main() -> int:
     try:
         for said in answer(arguments()):
             print(said)
-    except (Refused, Stuck) as refused:
+    except (Refused, Stuck, keycloak.Refused) as refused:
         print(refused, file=sys.stderr)
-        return 1
-    except urllib.error.HTTPError as error:
-        print(f"Keycloak refuses: {keycloak.said(error)}", file=sys.stderr)
         return 1
     return 0
