@@ -8,7 +8,6 @@ INVENTORY ?= inventories/local
 MODEL ?=
 HOST ?= entry:gpu
 UNIT ?=
-EMAIL ?=
 PERSON ?=
 NAME ?=
 GROUP ?=
@@ -99,8 +98,8 @@ erase: .venv/run ## Delete all that is kept of somebody, for good [PERSON=ada@ex
 people: .venv/run ## Show who may sign in
 	@ansible-playbook -i $(INVENTORY) playbooks/people.yml
 
-password: .venv/run ## Make a new password for an account of the chat [EMAIL=the administrator's]
-	@ansible-playbook -i $(INVENTORY) playbooks/password.yml $(if $(EMAIL),-e account='$(EMAIL)')
+password: .venv/run ## Let somebody into the chat while sign-on is down; site ends that [PERSON=the administrator's]
+	@ansible-playbook -i $(INVENTORY) playbooks/password.yml $(if $(PERSON),-e person='$(PERSON)')
 
 ##@ Run it
 site: .venv/run ## Converge everything to the inventory [INVENTORY=inventories/production, VERBOSE=1]

@@ -145,8 +145,8 @@ def quoted(name: str) -> str:
 
 
 @contextmanager
-def connected(name: str, url: str) -> Iterator[Database]:
-    """Open a database; what was changed is kept where nothing fails.
+def connected(name: str, password: str) -> Iterator[Database]:
+    """Open the database of this name and owner on this host; what was changed is kept where nothing fails.
 
     Raises:
         psycopg2.Error: it does not answer.
@@ -154,9 +154,6 @@ def connected(name: str, url: str) -> Iterator[Database]:
     import psycopg2
     from psycopg2.extras import RealDictCursor
 
-    with (
-        closing(psycopg2.connect(url)) as connection,
-        connection,
-        connection.cursor(cursor_factory=RealDictCursor) as c,
-    ):
-        yield Database(name, c, LAYOUTS[name])
+    opened = psycopg2.connect(host="127.0.0.1", dbname=name, user=name, password=password)
+    with closing(opened), opened, opened.cursor(cursor_factory=RealDictCursor) as cursor:
+        yield Database(name, cursor, LAYOUTS[name])

@@ -87,7 +87,7 @@ class Directory:
         known = {group["name"]: group["id"] for group in self.call("GET", "/groups")}
         if unknown := set(groups) - known.keys():
             raise Refused(f"there is no group {', '.join(sorted(unknown))}: GROUP is one of {', '.join(sorted(known))}")
-        if not person and not groups:
+        if not (person or groups or password):
             raise Refused(f"give a GROUP, one of {', '.join(sorted(known))}")
         is_new = person is None
         if person is None:
