@@ -194,9 +194,8 @@ def test_our_verbs_keep_people_and_touch_nothing_else(host: Host) -> None:
 def test_the_page_speaks_both_languages_and_shows_the_organisation(host: Host, language: str, word: str) -> None:
     page = sign_in_page(host, **PKCE, ui_locales=language).body
     assert word in page
-    assert (
-        '<img src="https://parrotpark.example/logo.svg" alt="The &#34;Aviary&#34; &amp; Sons: 100 % {fun} \\n"' in page
-    )
+    (alternative,) = re.findall('<img src="https://parrotpark.example/logo.svg" alt="([^"]*)"', page)
+    assert html.unescape(alternative) == r"The 'Aviary' & Sons: 100 % {fun} \n"
     assert "The county" in page
 
 
