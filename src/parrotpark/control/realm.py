@@ -76,6 +76,8 @@ class Difference:
             value = "as declared" if value is self.wanted else "another"
         elif isinstance(value, dict):
             value = "there"
+        elif isinstance(value, list):
+            value = sorted(value)
         return f"{' / '.join(self.path)}: {value if isinstance(value, str) else json.dumps(value)}\n"
 
 
@@ -109,7 +111,7 @@ def differences(wanted: Any, found: Any, path: tuple[str, ...] = ()) -> Iterator
     elif isinstance(wanted, list):
         if sorted(map(json.dumps, wanted)) != sorted(map(json.dumps, found or [])):
             yield Difference(path, found, wanted)
-    elif found != wanted and (found or wanted != ""):
+    elif found != wanted and (found or wanted):  # Keycloak leaves out much that is off, empty or nought
         yield Difference(path, found, wanted)
 
 

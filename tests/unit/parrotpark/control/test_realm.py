@@ -191,7 +191,7 @@ def test_a_role_too_many_is_taken_away() -> None:
     keycloak = kept()
     keycloak.given["user"].append(MANAGEMENT["realm-admin"])
     (difference,) = keep(keycloak, DECLARED)
-    assert difference.line(difference.found) == 'serviceAccounts / verbs / realmRoles: ["view-users", "realm-admin"]\n'
+    assert difference.line(difference.found) == 'serviceAccounts / verbs / realmRoles: ["realm-admin", "view-users"]\n'
     assert keycloak.given["user"] == [MANAGEMENT["view-users"]]
 
 
@@ -219,6 +219,14 @@ def test_what_keycloak_does_not_keep_ends_the_run(keycloak: Keycloak) -> None:
     keycloak.forgets = "passwordPolicy"
     with pytest.raises(NotKept, match=r"^Keycloak does not keep realm / passwordPolicy: length\(12\)$"):
         keep(keycloak, DECLARED)
+
+
+@pytest.mark.parametrize(("wanted", "found", "differs"), [
+    ("", None, False), (0, None, False), (False, None, False), ([], None, False), ({}, None, True),
+    ("", "x", True), (0, 1, True), (False, True, True), (True, None, True), (["a"], None, True),
+])  # fmt: skip
+def test_what_is_left_out_is_off_or_empty(wanted: Any, found: Any, differs: bool) -> None:
+    assert bool(list(differences({"key": wanted}, {"key": found}))) is differs
 
 
 VALUES = st.recursive(
