@@ -127,7 +127,7 @@ def others(entry: Host) -> str:
     """Read all that people have in the chat."""
     tables = ("chat", "chat_message", "document_chunk", "file", "folder", "knowledge", "memory")
     each = " UNION ALL ".join(f"SELECT '{table}', t::text FROM {table} t" for table in tables)
-    return entry.check_output("runuser -u postgres -- psql -At open_webui -c %s | sort", each)
+    return str(entry.check_output("runuser -u postgres -- psql -At open_webui -c %s | sort", each))
 
 
 def places(entry: Host, word: str) -> list[str]:

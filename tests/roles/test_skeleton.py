@@ -29,6 +29,7 @@ READ_AT_EACH_USE = {
         "End idle shells",
         "Choose whether updates are unattended",
     },
+    "keycloak": {"Write the program that makes accounts that administer"},
     "scheduler": {"Write the token and the slots", "Write the configuration"},
     "vllm": {"Install the program that validates configurations"},
 }
