@@ -15,7 +15,8 @@ module: parrotpark_buckets
 short_description: Make buckets at an S3 endpoint, each for one access key
 description:
   - Creates the buckets that are missing, and sets policy, versioning, CORS and lifecycle of each. What a bucket has of
-    these and is not named here, it loses. No bucket and no object is ever deleted.
+    these and is not named here, it loses, and so it does what an access control list grants. No bucket and no object is
+    ever deleted.
   - Reads everything before it changes anything. In the end it asks with each key, which has to reach its bucket, and
     none of the others.
   - Runs on the control machine, in the Python environment of this repository.

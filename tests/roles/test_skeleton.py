@@ -20,7 +20,14 @@ STEPS = {
 }
 IMPORT = "ansible.builtin.import_tasks"
 FLUSH = {"name": "Apply what has changed", "ansible.builtin.meta": "flush_handlers"}
-ONE_FILE = {"endpoints", "golden_image", "hcloud_project", "object_storage", "seal", "wish"}  # too little to part into steps
+ONE_FILE = {
+    "endpoints",
+    "golden_image",
+    "hcloud_project",
+    "object_storage",
+    "seal",
+    "wish",
+}  # too little to part into steps
 JUDGES_WHAT_IT_FETCHED = {"caddy/key.yml"}  # no preflight could
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import boto3
+from botocore import exceptions
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, SSLError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 BUCKET_ACTIONS = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
@@ -120,7 +121,7 @@ def judge(endpoint: Endpoint, admin: Key, buckets: Sequence[Bucket]) -> None:
         if bucket.name in (other.name for other in buckets[:number]):
             raise ObjectStorageError(f"bucket {bucket.name} is listed twice")
         if endpoint.policy == "scaleway" and not bucket.principal:
-            raise ObjectStorageError(f"bucket {bucket.name} needs a principal: application_id: and the key's application")
+            raise ObjectStorageError(f"bucket {bucket.name} needs a principal: the application of its key")
         if bucket.key.id in users:
             raise ObjectStorageError(
                 f"bucket {bucket.name} has the access key of {users[bucket.key.id]}: make one that is its alone"
@@ -131,6 +132,7 @@ def judge(endpoint: Endpoint, admin: Key, buckets: Sequence[Bucket]) -> None:
 def wanted(bucket: Bucket, others: Sequence[Bucket], endpoint: Endpoint) -> Settings:
     """Return the settings that a bucket should have."""
     settings: Settings = {
+        "acl": [],  # what it grants comes on top of the policy
         "versioning": bucket.versioning,
         "cors": _cors(bucket.cors_origins),
         "lifecycle": _lifecycle(bucket),
@@ -187,6 +189,11 @@ def _policy(bucket: Bucket, others: Sequence[Bucket], endpoint: Endpoint) -> dic
     return {"Version": "2023-04-17" if scaleway else "2012-10-17", "Statement": statements}
 
 
+def _granted(acl: Mapping[str, Any]) -> list[Any]:
+    """Return what the access control list grants to others than the owner."""
+    return [grant for grant in acl["Grants"] if grant["Grantee"].get("ID") != acl["Owner"]["ID"]]
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How a setting is read, written and, where there is none, taken away."""
@@ -200,6 +207,10 @@ SETTINGS: Mapping[str, Setting] = {
     "policy": Setting(
         lambda client, name: json.loads(client.get_bucket_policy(Bucket=name)["Policy"]),
         lambda client, name, value: client.put_bucket_policy(Bucket=name, Policy=json.dumps(value)),
+    ),
+    "acl": Setting(
+        lambda client, name: _granted(client.get_bucket_acl(Bucket=name)),
+        lambda client, name, _: client.put_bucket_acl(Bucket=name, ACL="private"),
     ),
     "versioning": Setting(
         lambda client, name: client.get_bucket_versioning(Bucket=name).get("Status") == "Enabled",
@@ -343,7 +354,7 @@ def _explained(endpoint: Endpoint, key: Key, bucket: str = "", setting: str = ""
         raise ObjectStorageError(_reason(said["Code"], said.get("Message", ""), endpoint, key, bucket)) from error
     except SSLError as error:
         raise ObjectStorageError(f"{endpoint.url} is not trusted: name its CA in ca_bundle ({error})") from error
-    except (ConnectionError, HTTPClientError) as error:
+    except (exceptions.ConnectionError, HTTPClientError) as error:
         raise ObjectStorageError(f"nothing answers at {endpoint.url}: check the endpoint") from error
     except (BotoCoreError, ValueError) as error:
         raise ObjectStorageError(f"{endpoint.url}: {error}") from error
@@ -363,7 +374,7 @@ def _reason(code: str, message: str, endpoint: Endpoint, key: Key, bucket: str) 
         case "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "InvalidLocationConstraint":
             return f"{endpoint.url} is not in region {endpoint.region}: check both {said}"
         case "403" | "AccessDenied" | "BucketAlreadyExists" if bucket:
-            return f"bucket {bucket} belongs to somebody else, or {key.id} may not manage it: choose another name {said}"
+            return f"bucket {bucket} belongs to somebody else, or {key.id} may not manage it: choose another {said}"
         case "MalformedPolicy":
             return f"{endpoint.url} does not know who should use bucket {bucket}: check its principal {said}"
     return f"{endpoint.url} refused{f' for bucket {bucket}' if bucket else ''} {said}"
