@@ -153,9 +153,12 @@ def main() -> None:
         ARGUMENTS, supports_check_mode=True, required_if=[("policy", "scaleway", ("admin_principal",))]
     )
     try:
-        result = run(dict(module.params), check=module.check_mode)
+        result = run(module.params, check=module.check_mode)
     except ObjectStorageError as error:
         module.fail_json(msg=str(error))
+    for bucket in module.params["buckets"]:
+        if bucket["versioning"] and not bucket["noncurrent_days"]:
+            module.warn(f"bucket {bucket['name']} keeps what people delete for ever: set noncurrent_days")
     module.exit_json(**result)
 
 
@@ -166,12 +169,8 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         ObjectStorageError: the endpoint refused, or a key reaches what it should not.
     """
 
-    def key_of(names: dict[str, Any]) -> Key:
-        return Key.read(names.pop("access_key_id"), names.pop("secret_key_file"))
-
-    buckets = [Bucket(key=key_of(bucket), **bucket) for bucket in params.pop("buckets")]
-    admin = key_of(params)
-    endpoint = Endpoint(url=params.pop("endpoint"), **params)
+    buckets = [Bucket(key=_key(bucket), **_others(bucket)) for bucket in params["buckets"]]
+    admin, endpoint = _key(params), Endpoint(url=params["endpoint"], **_others(params))
     changes = object_storage.plan(endpoint, admin, buckets)
     if not check:
         object_storage.carry_out(endpoint, admin, changes)
@@ -180,15 +179,19 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     return {
         "changed": bool(changes),
         "diff": {
-            "before": {change.bucket: change.before or "absent" for change in changes},
+            "before": {change.bucket: "absent" if change.create else change.before for change in changes},
             "after": {change.bucket: change.after for change in changes},
         },
-        "warnings": [
-            f"bucket {bucket.name} keeps what people delete for ever: set noncurrent_days"
-            for bucket in buckets
-            if bucket.versioning and not bucket.noncurrent_days
-        ],
     }
+
+
+def _key(params: dict[str, Any]) -> Key:
+    return Key.read(params["access_key_id"], params["secret_key_file"])
+
+
+def _others(params: dict[str, Any]) -> dict[str, Any]:
+    named = ("access_key_id", "secret_key_file", "endpoint", "buckets")
+    return {name: value for name, value in params.items() if name not in named}
 
 
 if __name__ == "__main__":

@@ -20,14 +20,8 @@ STEPS = {
 }
 IMPORT = "ansible.builtin.import_tasks"
 FLUSH = {"name": "Apply what has changed", "ansible.builtin.meta": "flush_handlers"}
-ONE_FILE = {
-    "endpoints",
-    "golden_image",
-    "hcloud_project",
-    "object_storage",
-    "seal",
-    "wish",
-}  # too little to part into steps
+# Too little to part into steps
+ONE_FILE = {"endpoints", "golden_image", "hcloud_project", "object_storage", "seal", "wish"}
 JUDGES_WHAT_IT_FETCHED = {"caddy/key.yml"}  # no preflight could
 
 

@@ -105,11 +105,12 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What differs in a bucket; `before` is empty where there is none yet."""
+    """What differs in a bucket: its settings as they are and as they should be, or all of them where it is missing."""
 
     bucket: str
     before: Settings
     after: Settings
+    create: bool
 
 
 def judge(endpoint: Endpoint, admin: Key, buckets: Sequence[Bucket]) -> None:
@@ -250,8 +251,10 @@ def plan(endpoint: Endpoint, admin: Key, buckets: Sequence[Bucket]) -> list[Chan
         for setting, value in after.items():
             if value and setting in before and before[setting] is None:
                 raise ObjectStorageError(_unknown(endpoint, bucket.name, setting))
-        if not before or _different(before, after):
-            changes.append(Change(bucket.name, before, after))
+        different = _different(before, after)
+        if different or not before:
+            now, then = ({name: settings.get(name) for name in different} for settings in (before, after))
+            changes.append(Change(bucket.name, now, then, create=not before))
     return changes
 
 
@@ -304,12 +307,12 @@ def carry_out(endpoint: Endpoint, admin: Key, changes: Sequence[Change]) -> None
     client = endpoint.client(admin)
     for change in changes:
         with _explained(endpoint, admin, change.bucket):
-            if not change.before:
+            if change.create:
                 place = {"LocationConstraint": endpoint.region}
                 options = {} if endpoint.region == "us-east-1" else {"CreateBucketConfiguration": place}
                 client.create_bucket(Bucket=change.bucket, **options)
-        for name in _different(change.before, change.after):
-            value, setting = change.after[name], SETTINGS[name]
+        for name, value in change.after.items():
+            setting = SETTINGS[name]
             with _explained(endpoint, admin, change.bucket, name):
                 if setting.remove and not value:
                     setting.remove(client, change.bucket)
