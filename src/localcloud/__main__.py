@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
-import re
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from localcloud import daemon, teardown
 from localcloud.core import catalogue, scarcity
 from localcloud.core.backend import BackendError
 from localcloud.core.store import Store
-from localcloud.machine import images, podman, registry, roots, s3
+from localcloud.machine import images, podman, registry, roots
 from localcloud.machine.listener import answers
 from localcloud.machine.machines import PodmanBackend
 from localcloud.paths import API_PORT, BRIDGE, INVENTORY_STATE, LOGS, STATE
@@ -157,14 +156,6 @@ def _set_scarcity(wanted: scarcity.Scarcity) -> None:
         say(line)
 
 
-def keys(names: Sequence[str]) -> None:
-    """Make S3 access keys, as a provider's console does, and show where their secrets are."""
-    if not STATE.exists():
-        raise BackendError("there is no local cloud on this machine: start it first")
-    for name in names:
-        say(f"access key {name}, its secret in {s3.make_key(name)}")
-
-
 def logs(*, follow: bool) -> None:
     """Show the end of the log."""
     if not LOG.exists():
@@ -193,12 +184,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "status": status,
         "scarce": lambda: scarce((options.type, options.location), options.switch),
         "limit": lambda: limit(options.project, options.servers),
-        "keys": lambda: keys(options.names),
         "logs": lambda: logs(follow=options.follow),
         "serve": daemon.main,
     }
     try:
-        if options.command in {"start", "stop", "down", "scarce", "limit", "keys"}:
+        if options.command in {"start", "stop", "down", "scarce", "limit"}:
             with _one_at_a_time():
                 run[options.command]()
         else:
@@ -225,9 +215,6 @@ def _parser() -> argparse.ArgumentParser:
     most = commands.add_parser("limit", help="limit how many servers a project may have, or lift the limit")
     most.add_argument("--project", required=True, choices=daemon.PROJECTS)
     most.add_argument("servers", type=_count, metavar="N|off", help="how many servers it may have at most")
-    commands.add_parser("keys", help="make access keys of its S3 server, unless they are there").add_argument(
-        "names", nargs="+", type=_key_name, metavar="NAME"
-    )
     commands.add_parser("logs", help="show the end of its log").add_argument(
         "-f", "--follow", action="store_true", help="keep showing new lines"
     )
@@ -241,12 +228,6 @@ def _count(text: str) -> int | None:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor off: give one of them")
     return int(text)
-
-
-def _key_name(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9-]{2,}", text) or text == s3.ADMIN:
-        raise argparse.ArgumentTypeError(f"{text!r}: give small letters, digits and hyphens, and not {s3.ADMIN}")
-    return text
 
 
 if __name__ == "__main__":

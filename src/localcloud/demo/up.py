@@ -52,8 +52,7 @@ def steps() -> list[Step]:
         Step("vLLM for processors", [*python, f"{STAND_INS}.vllm_cpu", str(ARTIFACTS)]),
         Step("Query engine", [*python, f"{STAND_INS}.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
         Step("Chat image", [*python, f"{STAND_INS}.open_webui_image", str(ARTIFACTS)]),
-        Step("S3 server", [*python, f"{STAND_INS}.versitygw", str(ARTIFACTS / "versitygw")]),
-        Step("S3 keys", [*python, "localcloud", "keys", "chat"]),
+        Step("S3 server", [*python, f"{STAND_INS}.versitygw", str(ARTIFACTS / "versitygw"), "chat"]),
         Step("site.yml", ["ansible-playbook", "site.yml"]),
     ]
 

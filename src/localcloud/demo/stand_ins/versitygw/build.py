@@ -3,7 +3,8 @@
 `go.mod` says which version, and `go.sum` beside it what each module's source hashes to; Go takes no other. Its compiler
 comes from the Python index by a hash-locked list: Debian's is too old.
 
-`python -m localcloud.demo.stand_ins.versitygw DESTINATION`
+`python -m localcloud.demo.stand_ins.versitygw DESTINATION [KEY …]` writes it there, from where the local cloud runs it, and
+makes access keys, as a provider's console does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import tempfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+
+from localcloud.core.backend import BackendError
+from localcloud.machine import s3
 
 SOURCE = Path(__file__).parent
 COMPILER = SOURCE.parents[4] / "requirements" / "go.txt"
@@ -82,11 +86,15 @@ def _run(folder: Path, command: list[str | Path], settings: Mapping[str, str] | 
 
 
 def main() -> None:
-    """`python -m localcloud.demo.stand_ins.versitygw DESTINATION`"""
-    destination = Path(sys.argv[1])
+    """`python -m localcloud.demo.stand_ins.versitygw DESTINATION [KEY …]`"""
+    destination, keys = Path(sys.argv[1]), sys.argv[2:]
     try:
         made = build(destination)
-    except BuildError as error:
+        size = destination.stat().st_size / 1e6
+        print(f"versitygw: {'made' if made else 'kept'} {destination} ({size:.0f} MB)", flush=True)
+        for key in keys:
+            print(f"versitygw: the secret of access key {key} is in {s3.make_key(key)}")
+        if keys:
+            s3.wait()
+    except (BuildError, BackendError) as error:
         sys.exit(str(error))
-    size = destination.stat().st_size / 1e6
-    print(f"versitygw: {'made' if made else 'kept'} {destination} ({size:.0f} MB)")

@@ -143,7 +143,7 @@ def test_at_scaleway_the_administrator_is_let_in_and_nobody_need_be_denied(s3: F
 
 
 def test_at_scaleway_a_bucket_names_who_has_its_key() -> None:
-    with pytest.raises(ObjectStorageError, match="^bucket files needs a principal"):
+    with pytest.raises(ObjectStorageError, match=r"^bucket files needs a principal"):
         object_storage.plan(SCALEWAY, ADMIN, [FILES])
 
 
@@ -201,7 +201,7 @@ def test_what_an_endpoint_does_not_know_is_refused_before_anything_is_written(s3
 def test_a_key_that_reaches_too_much_is_named(s3: FakeS3) -> None:
     converge(HETZNER, FILES, BOOKS)
     s3.reaches = {"files-key": {"files"}, "books-key": {"files", "books"}}
-    with pytest.raises(ObjectStorageError, match="^access key books-key of books also reaches bucket files: see how"):
+    with pytest.raises(ObjectStorageError, match=r"^access key books-key of books also reaches bucket files: see how"):
         object_storage.prove(HETZNER, [FILES, BOOKS])
     s3.reaches["books-key"] = {"books"}
     object_storage.prove(HETZNER, [FILES, BOOKS])
@@ -236,5 +236,5 @@ def test_a_secret_is_not_shown() -> None:
 
 
 def test_a_url_that_is_none_is_one_line() -> None:
-    with pytest.raises(ObjectStorageError, match="^nonsense: Invalid endpoint: nonsense$"):
+    with pytest.raises(ObjectStorageError, match=r"^nonsense: Invalid endpoint: nonsense$"):
         object_storage.plan(replace(HETZNER, url="nonsense"), ADMIN, [FILES])
