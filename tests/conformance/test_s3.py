@@ -35,7 +35,6 @@ def client(key: str) -> Any:
 
 @pytest.fixture(scope="module")
 def admin(local_cloud: object) -> Any:  # noqa: ARG001
-    s3.wait()
     return client(s3.ADMIN)
 
 
@@ -108,7 +107,6 @@ def test_pages_of_a_named_origin_may_read(admin: Any, bucket: str) -> None:
 
 
 def test_a_key_does_what_a_policy_says(admin: Any, bucket: str) -> None:
-    s3.make_key("conformance")
     mine = client("conformance")
     admin.put_object(Bucket=bucket, Key="x", Body=b"kept")
     assert code(mine.get_object, Bucket=bucket, Key="x") == "AccessDenied"

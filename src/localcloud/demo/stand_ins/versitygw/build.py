@@ -3,8 +3,8 @@
 `go.mod` says which version, and `go.sum` beside it what each module's source hashes to; Go takes no other. Its compiler
 comes from the Python index by a hash-locked list: Debian's is too old.
 
-`python -m localcloud.demo.stand_ins.versitygw DESTINATION [KEY …]` writes it there, from where the local cloud runs it, and
-makes access keys, as a provider's console does.
+`python -m localcloud.demo.stand_ins.versitygw DESTINATION [KEY …]` writes it there, from where the local cloud runs it,
+and makes access keys, as a provider's console does.
 """
 
 from __future__ import annotations
