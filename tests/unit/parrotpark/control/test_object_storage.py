@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from parrotpark.control import object_storage
 from parrotpark.control.object_storage import Bucket, Endpoint, Key, ObjectStorageError
+from tests.s3_in_memory import FakeS3
 
 ADMIN = Key("admin", "correct-horse")
 FILES = Bucket("files", Key("files-key", "battery"))
@@ -24,77 +24,12 @@ HETZNER = Endpoint(
 )
 SCALEWAY = Endpoint("https://s3.fr-par.scw.cloud", "fr-par", policy="scaleway", admin_principal="user_id:1")
 OVHCLOUD = Endpoint("https://s3.gra.io.cloud.ovh.net", "gra", policy="none")
-OWNER = {"ID": "42"}
-
-NO_CONFIGURATION = {"cors": "NoSuchCORSConfiguration", "lifecycle": "NoSuchLifecycleConfiguration"}
-
-
-class FakeS3:
-    """An endpoint in memory: buckets with the documents that were put into them, as botocore would hand them out."""
-
-    def __init__(self) -> None:
-        self.buckets: dict[str, dict[str, Any]] = {}
-        self.calls: list[str] = []
-        self.unknown: set[str] = set()
-        self.reaches: dict[str, set[str]] = {}  # for each key, all buckets unless it is said here
-
-    def client(self, _: Endpoint, key: Key) -> Any:
-        return FakeClient(self, key)
-
-
-class FakeClient:
-    def __init__(self, s3: FakeS3, key: Key) -> None:
-        self.s3 = s3
-        self.key = key
-
-    def __getattr__(self, name: str) -> Any:
-        def call(**given: Any) -> Any:
-            verb, _, what = name.partition("_")
-            what = what.removeprefix("bucket_").removesuffix("_configuration")
-            if verb in ("put", "delete", "create"):
-                self.s3.calls.append(name)
-            if what in self.s3.unknown:
-                raise error("NotImplemented")
-            if name == "list_buckets":
-                return {}
-            if name == "create_bucket":
-                self.s3.buckets[given["Bucket"]] = {}
-                return None
-            bucket = self.s3.buckets.get(given["Bucket"])
-            if bucket is None:
-                raise error("404")
-            if name == "list_objects_v2":
-                if given["Bucket"] not in self.s3.reaches.get(self.key.id, self.s3.buckets):
-                    raise error("AccessDenied")
-                return {}
-            if name == "head_bucket":
-                return None
-            if verb == "put":
-                given.pop("Bucket")
-                (bucket[what],) = given.values()
-                return None
-            if verb == "delete":
-                del bucket[what]
-                return None
-            if what == "acl":
-                return bucket.get(what, {"Owner": OWNER, "Grants": [{"Grantee": OWNER, "Permission": "FULL_CONTROL"}]})
-            if what == "versioning":
-                return bucket.get(what, {})
-            if what not in bucket:
-                raise error(NO_CONFIGURATION.get(what, "NoSuchBucketPolicy"))
-            return {"Policy": bucket[what]} if what == "policy" else bucket[what]
-
-        return call
-
-
-def error(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": "as it says"}}, "Asked")
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     fake = FakeS3()
-    monkeypatch.setattr(Endpoint, "client", lambda endpoint, key: fake.client(endpoint, key))
+    monkeypatch.setattr(Endpoint, "client", lambda _, key: fake.client(key))
     return fake
 
 
