@@ -19,7 +19,8 @@ class FakeS3:
     def __init__(self) -> None:
         self.buckets: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
-        self.unknown: set[str] = set()
+        self.unknown: set[str] = set()  # settings that the endpoint does not have
+        self.foreign: set[str] = set()  # buckets of somebody else
         self.reaches: dict[str, set[str]] = {}  # for each key, all buckets unless it is said here
 
     def client(self, key: Key) -> Any:
@@ -40,6 +41,8 @@ class _Client:
                 self.s3.calls.append(name)
             if what in self.s3.unknown:
                 raise _error("NotImplemented")
+            if given.get("Bucket") in self.s3.foreign:
+                raise _error("403")
             if name == "list_buckets":
                 return {}
             if name == "create_bucket":

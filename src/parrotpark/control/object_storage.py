@@ -143,7 +143,7 @@ def wanted(bucket: Bucket, others: Sequence[Bucket], endpoint: Endpoint) -> Sett
 
 def _cors(origins: Sequence[str]) -> list[dict[str, Any]]:
     rule = {
-        "AllowedOrigins": sorted(origins),
+        "AllowedOrigins": list(origins),
         "AllowedMethods": ["GET", "HEAD", "PUT"],
         "AllowedHeaders": ["*"],
         "ExposeHeaders": ["ETag"],

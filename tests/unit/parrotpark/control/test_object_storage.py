@@ -133,6 +133,12 @@ def test_what_an_endpoint_does_not_know_is_refused_before_anything_is_written(s3
     assert s3.calls == []
 
 
+def test_a_bucket_of_somebody_else_is_refused_by_the_plan(s3: FakeS3) -> None:
+    s3.foreign.add("books")
+    with pytest.raises(ObjectStorageError, match=r"^bucket books belongs to somebody else, or admin may not manage it"):
+        object_storage.plan(HETZNER, ADMIN, [FILES, BOOKS])
+
+
 def test_a_key_that_reaches_too_much_is_named(s3: FakeS3) -> None:
     converge(HETZNER, FILES, BOOKS)
     s3.reaches = {"files-key": {"files"}, "books-key": {"files", "books"}}
