@@ -100,6 +100,12 @@ def addresses(domain: str, port: int | str) -> list[str]:
     return front.addresses(domain, int(port))
 
 
+def bucket(buckets: Sequence[Mapping[str, Any]], purpose: str) -> dict[str, str]:
+    """Find the bucket of a purpose; where there is none, all that is known of it is empty."""
+    nothing = {"name": "", "access_key_id": "", "secret_key_file": "/dev/null"}
+    return next(({name: entry[name] for name in nothing} for entry in buckets if entry["purpose"] == purpose), nothing)
+
+
 def wish(text: str, slots: int) -> str:
     """Read a wish as the scheduler does, and write it as it does; refuse one for more hosts than there are slots."""
     return Wish.parse(text).fitting(slots).render()
@@ -131,6 +137,7 @@ class FilterModule:
             "parrotpark_wants_image": _one_line_errors(wants_image),
             "parrotpark_wakes_from": wakes_from,
             "parrotpark_url": url,
+            "parrotpark_bucket": bucket,
             "parrotpark_addresses": addresses,
             "parrotpark_publicly_trusted": front.publicly_trusted,
             "parrotpark_own_ca": front.own_ca,

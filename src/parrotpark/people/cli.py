@@ -16,7 +16,7 @@ from urllib.parse import quote
 from parrotpark.people.databases import Stuck, connected
 from parrotpark.people.directory import Directory, Invitation, Person, Refused
 from parrotpark.people.records import Records
-from parrotpark.people.uploads import Folder
+from parrotpark.people.uploads import uploads
 from parrotpark.shared import keycloak
 
 CONFIG = Path("/etc/parrotpark-people/config.json")
@@ -103,7 +103,7 @@ def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory) -
     """Export or erase one person."""
     with ExitStack() as stack:
         databases = [stack.enter_context(connected(*database)) for database in config["databases"].items()]
-        records = Records(realm, databases, Folder(Path(config["uploads"])))
+        records = Records(realm, databases, uploads(config["uploads"], config["bucket"]))
         if given.verb == "erase":
             yield from records.erase(given.email)
         else:
