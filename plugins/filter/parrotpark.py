@@ -100,10 +100,24 @@ def addresses(domain: str, port: int | str) -> list[str]:
     return front.addresses(domain, int(port))
 
 
+def _expanded(path: str) -> str:
+    return str(Path(path).expanduser())
+
+
+def buckets(given: Sequence[Mapping[str, Any]], origin: str) -> list[dict[str, Any]]:
+    """Write the buckets in the words of `object_storage_buckets`; pages of the origin may read them."""
+    return [
+        {name: value for name, value in entry.items() if name != "purpose"}
+        | {"secret_key_file": _expanded(entry["secret_key_file"]), "cors_origins": [origin]}
+        for entry in given
+    ]
+
+
 def bucket(buckets: Sequence[Mapping[str, Any]], purpose: str) -> dict[str, str]:
     """Find the bucket of a purpose; where there is none, all that is known of it is empty."""
     nothing = {"name": "", "access_key_id": "", "secret_key_file": "/dev/null"}
-    return next(({name: entry[name] for name in nothing} for entry in buckets if entry["purpose"] == purpose), nothing)
+    found = next((entry for entry in buckets if entry["purpose"] == purpose), nothing)
+    return {**{name: found[name] for name in nothing}, "secret_key_file": _expanded(found["secret_key_file"])}
 
 
 def wish(text: str, slots: int) -> str:
@@ -138,6 +152,7 @@ class FilterModule:
             "parrotpark_wakes_from": wakes_from,
             "parrotpark_url": url,
             "parrotpark_bucket": bucket,
+            "parrotpark_buckets": buckets,
             "parrotpark_addresses": addresses,
             "parrotpark_publicly_trusted": front.publicly_trusted,
             "parrotpark_own_ca": front.own_ca,
