@@ -100,6 +100,12 @@ def addresses(domain: str, port: int | str) -> list[str]:
     return front.addresses(domain, int(port))
 
 
+def redirects(domain: str, to: str) -> list[dict[str, Any]]:
+    """Send people who took another address to where they wanted, in the words of `caddy_redirects`."""
+    names = front.other_addresses(domain)
+    return [{"addresses": names, "to": to}] if names else []
+
+
 def _expanded(path: str) -> str:
     return str(Path(path).expanduser())
 
@@ -154,6 +160,7 @@ class FilterModule:
             "parrotpark_bucket": bucket,
             "parrotpark_buckets": buckets,
             "parrotpark_addresses": addresses,
+            "parrotpark_redirects": redirects,
             "parrotpark_publicly_trusted": front.publicly_trusted,
             "parrotpark_own_ca": front.own_ca,
             "parrotpark_first_model": _from_catalogue(models.first_model),

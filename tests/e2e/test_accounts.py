@@ -21,7 +21,11 @@ PORT = 18443
 
 
 def test_there_is_a_way_in_while_sign_on_is_down(
-    pytestconfig: pytest.Config, entry: Host, browse: httpx2.Client, admin: Mapping[str, str]
+    pytestconfig: pytest.Config,
+    entry: Host,
+    browse: httpx2.Client,
+    browse_as_admin: httpx2.Client,  # whoever never signed in has no account there
+    admin: Mapping[str, str],
 ) -> None:
     settings = "/etc/open-webui/settings.env"
     closed = entry.check_output("sha256sum %s", settings)

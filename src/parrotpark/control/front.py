@@ -11,12 +11,16 @@ def url(domain: str, port: int) -> str:
 
 
 def addresses(domain: str, port: int) -> list[str]:
-    """List where the front door answers: through a tunnel people may use either of the machine's own names.
+    """List where the front door answers.
 
     Where something in front of the entry server changes the port, its own services use the port that people do, too.
     """
-    names = [domain, "127.0.0.1"] if domain == "localhost" else [domain]
-    return names if port == HTTPS else [*names, *(f"{name}:{port}" for name in names)]
+    return [domain] if port == HTTPS else [domain, f"{domain}:{port}"]
+
+
+def other_addresses(domain: str) -> list[str]:
+    """List what people may take for the same: through a tunnel either of the machine's own names."""
+    return ["127.0.0.1"] if domain == "localhost" else []
 
 
 def publicly_trusted(tls: str) -> bool:
