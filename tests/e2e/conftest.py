@@ -189,6 +189,8 @@ def page(chromium: BrowserContext, endpoints: Endpoints) -> Iterator[Page]:
     """The sign-in page in a browser that holds no session."""
     chromium.clear_cookies()
     page = chromium.new_page()
+    page.goto(f"{endpoints.chat}/health")  # of the chat's origin, and no page of it
+    page.evaluate("localStorage.clear()")
     page.goto(endpoints.chat)
     page.locator("#username").wait_for()
     yield page
