@@ -20,11 +20,11 @@ PLAYBOOK = Path(__file__).parents[2] / "playbooks" / "password.yml"
 PORT = 18443
 
 
+@pytest.mark.usefixtures("browse_as_admin")  # whoever never signed in has no account in the chat
 def test_there_is_a_way_in_while_sign_on_is_down(
     pytestconfig: pytest.Config,
     entry: Host,
     browse: httpx2.Client,
-    browse_as_admin: httpx2.Client,  # whoever never signed in has no account there
     admin: Mapping[str, str],
 ) -> None:
     settings = "/etc/open-webui/settings.env"
