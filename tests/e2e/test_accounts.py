@@ -3,7 +3,7 @@
 import asyncio
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Thread
 
@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 from localcloud.machine.relays import Relays
+from parrotpark.control.sign_in import sign_in
 from parrotpark.control.verify import Endpoints
 from tests.e2e.pages import enter
 
@@ -20,21 +21,23 @@ PLAYBOOK = Path(__file__).parents[2] / "playbooks" / "password.yml"
 PORT = 18443
 
 
-@pytest.mark.usefixtures("browse_as_admin")  # whoever never signed in has no account in the chat
 def test_there_is_a_way_in_while_sign_on_is_down(
     pytestconfig: pytest.Config,
     entry: Host,
     browse: httpx2.Client,
-    admin: Mapping[str, str],
+    endpoints: Endpoints,
+    person: Callable[..., Mapping[str, str]],
 ) -> None:
+    owner = person("owner@parrotpark.invalid", "administrators")
+    sign_in(endpoints.chat, endpoints.ca, owner["email"], owner["password"])  # with it the chat has an account
     settings = "/etc/open-webui/settings.env"
     closed = entry.check_output("sha256sum %s", settings)
     entry.check_output("systemctl stop keycloak.service")
     try:
         command = ["ansible-playbook", "-i", pytestconfig.getoption("stack"), str(PLAYBOOK), "-e"]
-        said = subprocess.run([*command, f"person={admin['email']}"], check=True, capture_output=True, text=True).stdout
+        said = subprocess.run([*command, f"person={owner['email']}"], check=True, capture_output=True, text=True).stdout
         (password,) = re.findall(r"signs in at \S+ with\s+(\S+?)[\s'\"]", said)
-        login = {"email": admin["email"], "password": password}
+        login = {"email": owner["email"], "password": password}
         assert browse.post("/api/v1/auths/signin", json=login).json()["role"] == "admin"
         nobody = subprocess.run(
             [*command, "person=nobody@parrotpark.invalid"], check=False, capture_output=True, text=True
