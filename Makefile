@@ -15,8 +15,9 @@ ROUNDS ?= 5
 LINES ?= 100
 # Only the scenarios that are affected by what has changed since this commit.
 SINCE ?=
-# Scenarios of molecule at a time; the largest take a processor and 3 GB of memory each.
-JOBS ?= $(shell nproc)
+# Scenarios of molecule at a time: one more than there are processors, as each waits for its machine half of the time.
+# The largest take 3 GB of memory.
+JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 SAMPLES ?= 60
 SEED ?= 1
 YES ?=
@@ -146,7 +147,7 @@ bench: .venv/run ## Measure a wake of the running stack beside a start by hand [
 audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fail below the bounds of docs/audit.md
 	python tests/audit/audit.py $(INVENTORY)
 
-molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql, SINCE=origin/main, JOBS=2]
+molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql, SINCE=origin/main, JOBS=3]
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
 	@chosen="$(or $(ROLE),$(if $(SINCE),$$(python -m tests.scenarios '$(SINCE)'),$(ROLES)))" && \
