@@ -126,6 +126,18 @@ def bucket(buckets: Sequence[Mapping[str, Any]], purpose: str) -> dict[str, str]
     return {**{name: found[name] for name in nothing}, "secret_key_file": _expanded(found["secret_key_file"])}
 
 
+def realm_groups(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Write the groups in the words of `keycloak_realm_groups`."""
+    return [{name: value for name, value in group.items() if name != "budget"} for group in groups]
+
+
+def budgets(groups: Sequence[Mapping[str, Any]], everybody: float) -> dict[str, float]:
+    """List what a person may spend in a month: everybody, and by its name who is in a group with another budget."""
+    return {"everybody": float(everybody)} | {
+        group["name"]: float(group["budget"]) for group in groups if group.get("budget") is not None
+    }
+
+
 def wish(text: str, slots: int) -> str:
     """Read a wish as the scheduler does, and write it as it does; refuse one for more hosts than there are slots."""
     return Wish.parse(text).fitting(slots).render()
@@ -159,6 +171,8 @@ class FilterModule:
             "parrotpark_url": url,
             "parrotpark_bucket": bucket,
             "parrotpark_buckets": buckets,
+            "parrotpark_budgets": budgets,
+            "parrotpark_realm_groups": realm_groups,
             "parrotpark_addresses": addresses,
             "parrotpark_redirects": redirects,
             "parrotpark_publicly_trusted": front.publicly_trusted,

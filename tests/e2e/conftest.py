@@ -107,13 +107,13 @@ def person(entry: Host) -> Iterator[Callable[..., Mapping[str, str]]]:
     def person(email: str, group: str = "staff", name: str = "Somebody Made-Up") -> Mapping[str, str]:
         login = {"email": email, "password": token_urlsafe()}
         account = json.dumps([{**login, "name": name, "groups": [group] if group else []}])
-        entry.check_output("parrotpark-people erase %s; echo %s | parrotpark-people ensure", email, account)
+        entry.check_output("parrotpark-people erase --at-once %s; echo %s | parrotpark-people ensure", email, account)
         made.append(email)
         return login
 
     yield person
     for email in made:
-        entry.check_output("parrotpark-people erase %s", email)
+        entry.check_output("parrotpark-people erase --at-once %s", email)
 
 
 @pytest.fixture(scope="session")

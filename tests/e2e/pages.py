@@ -12,3 +12,9 @@ def enter(page: Page, login: Mapping[str, str]) -> None:
     page.locator("#username").fill(login["email"])
     page.locator("#password").fill(login["password"])
     page.locator("#kc-login").click()
+
+
+def ask(page: Page, question: str) -> None:
+    """Type a question and send it."""
+    page.locator("#chat-input").fill(question)
+    page.keyboard.press("Enter")

@@ -15,7 +15,7 @@ from testinfra.host import Host
 from localcloud.machine.relays import Relays
 from parrotpark.control.sign_in import sign_in
 from parrotpark.control.verify import Endpoints
-from tests.e2e.pages import enter
+from tests.e2e.pages import ask, enter
 
 PLAYBOOK = Path(__file__).parents[2] / "playbooks" / "password.yml"
 PORT = 18443
@@ -69,8 +69,7 @@ def tunnel(entry: Host) -> Iterator[int]:
 
 def test_answers_come_by_whatever_port_the_page_was_opened(chat: Page, tunnel: int) -> None:
     chat.goto(f"https://localhost:{tunnel}")
-    chat.locator("#chat-input").fill("What is the capital of France?")
-    chat.keyboard.press("Enter")
+    ask(chat, "What is the capital of France?")
     expect(chat.locator(".chat-assistant")).to_contain_text("Paris")
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 from parrotpark.control.verify import Endpoints
-from tests.e2e.pages import enter
+from tests.e2e.pages import ask, enter
 
 QUESTION = "What is the capital of France?"
 
@@ -24,8 +24,7 @@ def test_a_click_on_a_suggestion_gets_an_answer(chat: Page, answered: Callable[[
 
 def test_a_typed_question_and_the_next_one_get_answers(chat: Page, answered: Callable[[Page, str], str]) -> None:
     for question in ("Was ist ein Papagei? 🦜 Grüße aus Köln!", "Nenne drei Farben."):
-        chat.locator("#chat-input").fill(question)
-        chat.keyboard.press("Enter")
+        ask(chat, question)
         answered(chat, question)
 
 

@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import boto3
 import httpx2
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,9 +17,10 @@ from testinfra.host import Host
 
 from parrotpark.control.sign_in import sign_in
 from parrotpark.control.verify import Endpoints
-from tests.e2e.pages import enter
+from tests.e2e.pages import ask, enter
 
 CANARY = "Quellenfeld-4711"
+LETTER = b"A letter of Ada's."
 SESSION = """
 import asyncio, sys
 from open_webui.models.oauth_sessions import OAuthSessions
@@ -36,7 +38,7 @@ def make(*arguments: str, status: int = 0) -> str:
 def ada(entry: Host) -> Iterator[str]:
     email = "ada.lovelace@parrotpark.invalid"
     yield email
-    entry.check_output("parrotpark-people erase %s", email)
+    entry.check_output("parrotpark-people erase --at-once %s", email)
 
 
 def cookies(page: Page) -> dict[str, str]:
@@ -50,8 +52,13 @@ def test_an_invited_person_comes_in_asks_and_leaves(page: Page, ada: str, entry:
     page.locator("#password-new").fill("a password of her own")
     page.locator("#password-confirm").fill("a password of her own")
     page.locator("[type=submit]").click()
-    page.locator("#chat-input").fill("What is the capital of France?")
-    page.keyboard.press("Enter")
+    with page.expect_response(lambda answer: "/process/status" in answer.url) as reading:
+        page.locator("input[type=file]").first.set_input_files(
+            {"name": "letter.txt", "mimeType": "text/plain", "buffer": LETTER}
+        )
+    reading.value.finished()
+    assert LETTER in objects(entry).values()
+    ask(page, "What is the capital of France?")
     expect(page.locator(".chat-assistant")).to_contain_text("Paris")
     assert "Ada Lovelace" in make("people")
 
@@ -130,10 +137,31 @@ def others(entry: Host) -> str:
     return str(entry.check_output("runuser -u postgres -- psql -At open_webui -c %s | sort", each))
 
 
+def objects(entry: Host) -> dict[str, bytes]:
+    """Read all that lies in the chat's bucket, as its own key does."""
+    inputs = entry.ansible.get_variables()
+    (bucket,) = (each for each in inputs["parrotpark_s3_buckets"] if each["purpose"] == "chat")
+    client = boto3.client(
+        "s3",
+        endpoint_url=inputs["parrotpark_s3_endpoint"],
+        region_name=inputs["parrotpark_s3_region"],
+        aws_access_key_id=bucket["access_key_id"],
+        aws_secret_access_key=Path(bucket["secret_key_file"]).read_text().strip(),
+    )
+    keys = [found["Key"] for found in client.list_objects_v2(Bucket=bucket["name"]).get("Contents", [])]
+    return {key: client.get_object(Bucket=bucket["name"], Key=key)["Body"].read() for key in keys}
+
+
 def places(entry: Host, word: str) -> list[str]:
-    """Name every row of every database, and every file on the data volume's uploads, that has the word in it."""
+    """Name every row of every database, every object of the bucket and every upload on disk that has the word in it."""
     dump = "runuser -u postgres -- pg_dumpall --data-only --rows-per-insert=1 | grep -ai %s | cut -c-60"
     files = "grep -ralie %s /srv/data/open_webui/uploads || test $? = 1"
     names = "find /srv/data/open_webui -iname %s"
     rows = entry.run(dump, word).stdout.splitlines()
-    return [*rows, *entry.check_output(files, word).splitlines(), *entry.check_output(names, f"*{word}*").splitlines()]
+    found = [key for key, content in objects(entry).items() if word in key or word.encode() in content]
+    return [
+        *rows,
+        *found,
+        *entry.check_output(files, word).splitlines(),
+        *entry.check_output(names, f"*{word}*").splitlines(),
+    ]

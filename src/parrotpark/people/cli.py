@@ -1,4 +1,4 @@
-"""The command of the entry server about the people who use the assistant: invite, list, export and erase them."""
+"""The command of the entry server about the people who use the assistant: who they are, and what they may spend."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from parrotpark.people.databases import Stuck, connected
 from parrotpark.people.directory import Directory, Invitation, Person, Refused
 from parrotpark.people.records import Records
+from parrotpark.people.spending import Budgets, Gateway, differing, spent
 from parrotpark.people.uploads import uploads
 from parrotpark.shared import keycloak
 
@@ -54,6 +55,27 @@ def invited(invitation: Invitation, address: str) -> Iterator[str]:
         yield f"{email} gets a mail with a link, good for a week."
 
 
+def listed(realm: Directory, gateway: Gateway, budgets: Budgets) -> Iterator[str]:
+    """Describe everybody, with what they have spent as far as the gateway answers."""
+    try:
+        customers = gateway.customers()
+    except Refused as refused:
+        customers = None
+        yield f"what was spent is unknown: {refused}"
+    for person in realm.everybody():
+        money = "" if customers is None else f"  {spent(person, customers, budgets)}"
+        day = realm.last_sign_in(person)
+        yield f"{line(person)}{money}  {f'last signed in {day}' if day else 'no sign-in on record'}"
+
+
+def assign(realm: Directory, gateway: Gateway, budgets: Budgets) -> Iterator[str]:
+    """Give everybody the budget that follows from their groups; yield a line for each change."""
+    customers = gateway.customers()
+    for email, budget in differing(realm.everybody(), customers, budgets):
+        gateway.assign(email, budget, known=email in customers)
+        yield f"{email} has the budget of {budget} now"
+
+
 def ensure(realm: Directory, accounts: list[dict[str, Any]], *, check: bool) -> Iterator[str]:
     """Make the accounts of programs that are missing; yield a line for each."""
     for account in accounts:
@@ -70,7 +92,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, default=CONFIG, help="file with where everything is")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", help="show who there is")
+    verbs.add_parser("list", help="show who there is, and what they have spent")
+    verbs.add_parser("budgets", help="give everybody the budget that follows from their groups")
     invite = verbs.add_parser("invite", help="let somebody in, or in again with a new password")
     invite.add_argument("email")
     invite.add_argument("--name", default="", help="first and last name")
@@ -78,7 +101,9 @@ def arguments() -> argparse.Namespace:
     export = verbs.add_parser("export", help="write all that is kept of somebody into an archive")
     export.add_argument("email")
     export.add_argument("--to", type=Path, required=True, help="file to write, a tar.gz")
-    verbs.add_parser("erase", help="delete all that is kept of somebody").add_argument("email")
+    erase = verbs.add_parser("erase", help="delete all that is kept of somebody")
+    erase.add_argument("email")
+    erase.add_argument("--at-once", action="store_true", help="they have asked nothing for half a minute: do not wait")
     ensure = verbs.add_parser("ensure", help="make the accounts that a JSON list on standard input names")
     ensure.add_argument("--check", action="store_true", help="only say what is missing")
     return parser.parse_args()
@@ -89,8 +114,9 @@ def answer(given: argparse.Namespace) -> Iterator[str]:
     config = json.loads(given.config.read_text())
     realm = directory(config)
     match given.verb:
-        case "list":
-            yield from map(line, realm.everybody())
+        case "list" | "budgets" as verb:
+            about_money = listed if verb == "list" else assign
+            yield from about_money(realm, Gateway(**config["gateway"]), Budgets(**config["budgets"]))
         case "invite":
             yield from invited(realm.invite(given.email, given.name, given.group), config["address"])
         case "export" | "erase":
@@ -105,7 +131,7 @@ def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory) -
         databases = [stack.enter_context(connected(*database)) for database in config["databases"].items()]
         records = Records(realm, databases, uploads(config["uploads"], config["bucket"]))
         if given.verb == "erase":
-            yield from records.erase(given.email)
+            yield from records.erase(given.email, at_once=given.at_once)
         else:
             given.to.touch(mode=0o600)
             with given.to.open("wb") as file:

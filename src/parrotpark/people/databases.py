@@ -32,6 +32,8 @@ class Layout:
     """Tables of what serves everybody, whoever made it: a row stays, and forgets who."""
     hints: Mapping[str, str] = field(default_factory=dict)
     """For a table an expression that says whose a row is, where no column of its own does."""
+    lag_seconds: int = 0
+    """After which the application has written what somebody did."""
 
 
 OPEN_WEBUI = Layout(
@@ -46,7 +48,11 @@ OPEN_WEBUI = Layout(
     organisations=frozenset({"function", "function_history", "group", "model", "model_history", "tool"}),
     hints={"document_chunk": "vmetadata->>'created_by'"},
 )
-LITELLM = Layout('SELECT user_id FROM "LiteLLM_EndUserTable" WHERE lower(user_id) = lower(%s)')
+LITELLM = Layout(
+    'SELECT user_id FROM "LiteLLM_EndUserTable" WHERE lower(user_id) = lower(%s)',
+    # PROXY_BATCH_WRITE_AT, which is 10 to 15 seconds, and as long again to be on the safe side
+    lag_seconds=30,
+)
 KEYCLOAK = Layout("SELECT id FROM user_entity WHERE lower(email) = lower(%s)")
 LAYOUTS = {"open_webui": OPEN_WEBUI, "litellm": LITELLM, "keycloak": KEYCLOAK}
 

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -74,6 +75,11 @@ class Directory:
         while page := self.call("GET", f"/users?first={first}&max={PAGE}"):
             yield from (self._person(user) for user in page if user.get("email"))
             first += PAGE
+
+    def last_sign_in(self, person: Person) -> date | None:
+        """Return the day of the last sign-in that is on record; a realm forgets them after some time."""
+        events = self.call("GET", f"/events?{urlencode({'type': 'LOGIN', 'user': person.id, 'max': 1})}")
+        return datetime.fromtimestamp(events[0]["time"] / 1000, UTC).date() if events else None
 
     def invite(self, email: str, name: str, groups: Sequence[str], password: str = "") -> Invitation:
         """Let a person in, or in again with another password; `groups` come to those that they are in.

@@ -48,9 +48,10 @@ class Records:
                 if FILES in rows:
                     yield f"files: {count}"
 
-    def erase(self, email: str) -> Iterator[str]:
+    def erase(self, email: str, *, at_once: bool = False) -> Iterator[str]:
         """Delete all that is kept of a person; yield what is gone, and what others have written about them.
 
+        What they did last may not be written yet: it is waited for, unless they are known to be idle (`at_once`).
         Whatever a broken-off run has left goes the next time: nobody has to be there.
         """
         person = self.directory.find(email)
@@ -59,6 +60,9 @@ class Records:
             self.directory.delete(person)
             yield f"sign-on: {email} is gone"
         for database in self.databases:
+            if (lag := database.layout.lag_seconds) and not at_once:
+                yield f"{database.name}: waiting {lag} s until it has written what they did last"
+                time.sleep(lag)
             rows, found = database.of(email, *keys)
             keys |= {*found}
             for row in rows.get(FILES, []):

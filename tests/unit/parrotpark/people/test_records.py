@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from parrotpark.people.databases import Layout
 from parrotpark.people.directory import Directory, Refused
 from parrotpark.people.records import Records
 from parrotpark.people.uploads import Bucket, Folder
@@ -23,6 +24,7 @@ class Table:
     """A database of one table, whose rows say whose they are."""
 
     name: str
+    layout: Layout = field(default=Layout(""))
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def of(self, email: str, *known: str) -> tuple[dict[str, Any], list[str]]:
@@ -46,6 +48,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    return slept
+
+
 @pytest.fixture
 def records(folder: Path) -> Records:
     realm = Realm()
@@ -53,7 +62,7 @@ def records(folder: Path) -> Records:
     directory.invite(ADA, "Ada", ["staff"])
     chat = Table(
         "chat",
-        [
+        rows=[
             {"id": "1", "user_id": f"chat-{ADA}", "path": "/app/uploads/1_letter.txt", "filename": "../letter.txt"},
             {
                 "id": "2",
@@ -64,7 +73,9 @@ def records(folder: Path) -> Records:
             },
         ],
     )
-    spend = Table("spend", [{"id": "3", "user_id": "id-0"}, {"id": "4", "user_id": f"chat-{ADA}"}])
+    spend = Table(
+        "spend", Layout("", lag_seconds=30), [{"id": "3", "user_id": "id-0"}, {"id": "4", "user_id": f"chat-{ADA}"}]
+    )
     return Records(directory, [chat, spend], Folder(folder))  # type: ignore[list-item]
 
 
@@ -79,10 +90,16 @@ def test_an_export_holds_rows_and_files(records: Records) -> None:
 
 
 def test_an_erasure_takes_what_is_theirs_and_tells_who_mentions_them(records: Records, folder: Path) -> None:
-    said = [*records.erase(ADA)]
+    said = [*records.erase(ADA, at_once=True)]
     assert said[:3] == [f"sign-on: {ADA} is gone", "chat: 1 rows are gone", "spend: 2 rows are gone"]
     assert said[3:] == [f"somebody else's data still mention {ADA}: chat: file"]
     assert [path.name for path in folder.iterdir()] == ["2_letter.txt"]
+
+
+def test_what_they_did_last_is_waited_for(records: Records, slept: list[float]) -> None:
+    said = [*records.erase(ADA)]
+    assert said[2] == "spend: waiting 30 s until it has written what they did last"
+    assert slept == [30]
 
 
 def test_an_erasure_that_broke_off_is_finished_by_the_next(records: Records) -> None:
