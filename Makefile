@@ -8,13 +8,16 @@ INVENTORY ?= inventories/local
 MODEL ?=
 HOST ?= entry:gpu
 UNIT ?=
-EMAIL ?=
+PERSON ?=
+NAME ?=
+GROUP ?=
 ROUNDS ?= 5
 LINES ?= 100
 # Only the scenarios that are affected by what has changed since this commit.
 SINCE ?=
-# Scenarios of molecule at a time; the largest take a processor and 3 GB of memory each.
-JOBS ?= $(shell nproc)
+# Scenarios of molecule at a time: one more than there are processors, as each waits for its machine half of the time.
+# The largest take 3 GB of memory.
+JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 SAMPLES ?= 60
 SEED ?= 1
 YES ?=
@@ -35,7 +38,7 @@ TEST_PACKAGES := chromium hcloud-cli libnss3-tools
 export UV_SYSTEM_CERTS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Named for the verbs, as Ansible does not look for it in a folder that everybody may write to.
-up status logs password site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+up status logs invite export erase people password site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PLAYBOOK = ansible-playbook -i $(INVENTORY)
 # One line a step on the screen, and all that Ansible says in the log; VERBOSE=1 for all of it on the screen.
 RUN_LOG := $(CURDIR)/.ansible/run.log
@@ -83,8 +86,21 @@ status: .venv/run ## Show machines and services
 logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
 	@ansible-playbook -i $(INVENTORY) playbooks/logs.yml -e logs_hosts='$(HOST)' -e logs_unit='$(UNIT)' -e logs_lines='$(LINES)'
 
-password: .venv/run ## Make a new password for an account of the chat [EMAIL=the administrator's]
-	@ansible-playbook -i $(INVENTORY) playbooks/password.yml $(if $(EMAIL),-e account='$(EMAIL)')
+invite: .venv/run ## Let somebody in, or in again [PERSON=ada@example.org NAME='Ada Lovelace' GROUP=staff]
+	@ansible-playbook -i $(INVENTORY) playbooks/invite.yml -e person='$(PERSON)' -e group_of_person='$(GROUP)' \
+	  $(if $(NAME),-e '{"name_of_person": "$(NAME)"}')
+
+export: .venv/run ## Bring all that is kept of somebody here, as one archive [PERSON=ada@example.org]
+	@ansible-playbook -i $(INVENTORY) playbooks/export.yml -e person='$(PERSON)'
+
+erase: .venv/run ## Delete all that is kept of somebody, for good [PERSON=ada@example.org, YES=1 does not ask]
+	@ansible-playbook -i $(INVENTORY) playbooks/erase.yml -e person='$(PERSON)' $(if $(YES),-e sure=yes)
+
+people: .venv/run ## Show who may sign in
+	@ansible-playbook -i $(INVENTORY) playbooks/people.yml
+
+password: .venv/run ## Let somebody into the chat while sign-on is down; site ends that [PERSON=the administrator's]
+	@ansible-playbook -i $(INVENTORY) playbooks/password.yml $(if $(PERSON),-e person='$(PERSON)')
 
 ##@ Run it
 site: .venv/run ## Converge everything to the inventory [INVENTORY=inventories/production, VERBOSE=1]
@@ -121,6 +137,7 @@ e2e: packages test-packages .venv/dev ## Use the running stack as its users do
 
 conformance: packages test-packages .venv/dev ## Test the local cloud, by its API's own clients and in its machines
 	@python -m localcloud start
+	@python -m localcloud.demo.stand_ins.versitygw /var/lib/parrotpark/localcloud/artifacts/versitygw conformance
 	pytest tests/conformance
 
 drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it recover [SHARE=0, 1 or 2]
@@ -133,7 +150,7 @@ bench: .venv/run ## Measure a wake of the running stack beside a start by hand [
 audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fail below the bounds of docs/audit.md
 	python tests/audit/audit.py $(INVENTORY)
 
-molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql, SINCE=origin/main, JOBS=2]
+molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql, SINCE=origin/main, JOBS=3]
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
 	@chosen="$(or $(ROLE),$(if $(SINCE),$$(python -m tests.scenarios '$(SINCE)'),$(ROLES)))" && \
@@ -170,7 +187,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
+.PHONY: help doctor up stop start down status logs invite export erase people password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

@@ -12,6 +12,8 @@ class Upstream(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.headers["Authorization"] != "Bearer the-upstream-key-of-the-test":
             self.send_error(401)
+        elif "user" in request:
+            self.send_error(400, "who asks is nobody's business here")
         elif request.get("n", 1) > 1:
             error = {"message": "n must be 1", "type": "invalid_request_error", "param": None, "code": 400}
             self.answer("application/json", json.dumps({"error": error}), status=400)

@@ -95,6 +95,49 @@ def url(domain: str, port: int | str) -> str:
     return front.url(domain, int(port))
 
 
+def addresses(domain: str, port: int | str) -> list[str]:
+    """List where the front door answers."""
+    return front.addresses(domain, int(port))
+
+
+def redirects(domain: str, to: str) -> list[dict[str, Any]]:
+    """Send people who took another address to where they wanted, in the words of `caddy_redirects`."""
+    names = front.other_addresses(domain)
+    return [{"addresses": names, "to": to}] if names else []
+
+
+def _expanded(path: str) -> str:
+    return str(Path(path).expanduser())
+
+
+def buckets(given: Sequence[Mapping[str, Any]], origin: str) -> list[dict[str, Any]]:
+    """Write the buckets in the words of `object_storage_buckets`; pages of the origin may read them."""
+    return [
+        {name: value for name, value in entry.items() if name != "purpose"}
+        | {"secret_key_file": _expanded(entry["secret_key_file"]), "cors_origins": [origin]}
+        for entry in given
+    ]
+
+
+def bucket(buckets: Sequence[Mapping[str, Any]], purpose: str) -> dict[str, str]:
+    """Find the bucket of a purpose; where there is none, all that is known of it is empty."""
+    nothing = {"name": "", "access_key_id": "", "secret_key_file": "/dev/null"}
+    found = next((entry for entry in buckets if entry["purpose"] == purpose), nothing)
+    return {**{name: found[name] for name in nothing}, "secret_key_file": _expanded(found["secret_key_file"])}
+
+
+def realm_groups(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Write the groups in the words of `keycloak_realm_groups`."""
+    return [{name: value for name, value in group.items() if name != "budget"} for group in groups]
+
+
+def budgets(groups: Sequence[Mapping[str, Any]], everybody: float) -> dict[str, float]:
+    """List what a person may spend in a month: everybody, and by its name who is in a group with another budget."""
+    return {"everybody": float(everybody)} | {
+        group["name"]: float(group["budget"]) for group in groups if group.get("budget") is not None
+    }
+
+
 def wish(text: str, slots: int) -> str:
     """Read a wish as the scheduler does, and write it as it does; refuse one for more hosts than there are slots."""
     return Wish.parse(text).fitting(slots).render()
@@ -126,7 +169,12 @@ class FilterModule:
             "parrotpark_wants_image": _one_line_errors(wants_image),
             "parrotpark_wakes_from": wakes_from,
             "parrotpark_url": url,
-            "parrotpark_addresses": front.addresses,
+            "parrotpark_bucket": bucket,
+            "parrotpark_buckets": buckets,
+            "parrotpark_budgets": budgets,
+            "parrotpark_realm_groups": realm_groups,
+            "parrotpark_addresses": addresses,
+            "parrotpark_redirects": redirects,
             "parrotpark_publicly_trusted": front.publicly_trusted,
             "parrotpark_own_ca": front.own_ca,
             "parrotpark_first_model": _from_catalogue(models.first_model),

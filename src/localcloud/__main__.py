@@ -115,7 +115,7 @@ def belongings() -> list[str]:
         *(f"server {server.name} ({server.project})" for server in state.servers.values()),
         *(f"volume {volume.name} ({volume.size} GB)" for volume in state.volumes.values()),
         *(f"image {name}" for name in roots.images()),
-        f"registry, models, tokens, log; network {BRIDGE}",
+        f"registry, buckets, models, tokens, log; network {BRIDGE}",
         *([f"{INVENTORY_STATE}: passwords and SSH keys of its servers"] if INVENTORY_STATE.exists() else []),
     ]
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import socket
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address
@@ -22,6 +21,7 @@ from typing import TextIO
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from localcloud import secret
 from localcloud.api import metadata
 from localcloud.api.app import create_app
 from localcloud.core.backend import BackendError
@@ -92,17 +92,7 @@ def take_lock() -> TextIO:
 
 def tokens() -> dict[str, str]:
     """Return the project of each token; tokens are made once."""
-    TOKENS.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = {}
-    for project in PROJECTS:
-        path = TOKENS / project
-        if not path.exists():
-            unfinished = TOKENS / f".{project}"
-            unfinished.touch(mode=0o600)
-            unfinished.write_text(secrets.token_hex(32))
-            unfinished.rename(path)
-        made[path.read_text()] = project
-    return made
+    return {secret.keep(TOKENS / project): project for project in PROJECTS}
 
 
 def listen(address: IPv4Address, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Keeps things as they are wanted while the API runs: machines that rebooted themselves, relays, the registry."""
+"""Keeps things as they are wanted while the API runs: machines that rebooted themselves, relays, the registry, S3."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localcloud.core.actions import Actions, LockedError, begin
 from localcloud.core.backend import BackendError
 from localcloud.core.model import Reference, Server
 from localcloud.core.store import Store
-from localcloud.machine import registry
+from localcloud.machine import registry, s3
 from localcloud.machine.machines import PodmanBackend, container_name
 from localcloud.machine.relays import Relays, wanted_ports
 
@@ -52,8 +52,9 @@ class Supervisor:
         Raises:
             BackendError: the host could not do what was needed.
         """
-        if not registry.runs() and self._due(registry.NAME):
-            registry.start()
+        for service in (registry, s3):
+            if not service.runs() and self._due(service.NAME):
+                service.start()
         state = self._store.state
         running = self._backend.running()
         for server in state.servers.values():

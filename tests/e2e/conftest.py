@@ -19,7 +19,9 @@ from playwright.sync_api import TimeoutError as TooLate
 from testinfra.host import Host
 
 from parrotpark.control.answers import Messages, Unanswered, answer
+from parrotpark.control.sign_in import sign_in
 from parrotpark.control.verify import ANSWER_SECONDS, Endpoints, load
+from tests.e2e.pages import enter
 from tests.machines import Boot, Machine
 
 ROOT = Path(__file__).parents[2]
@@ -92,24 +94,33 @@ def browse(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[httpx2.Client]
 
 
 @pytest.fixture(scope="session")
-def admin(entry: Host) -> Iterator[Mapping[str, str]]:
+def admin(person: Callable[..., Mapping[str, str]]) -> Mapping[str, str]:
     """Login of an administrator of the tests' own: the password of the real one is nobody's business."""
-    login = {"email": "tests@parrotpark.invalid", "password": token_urlsafe()}
-    program = (ROOT / "roles/open_webui/files/account.py").read_text()
-    give = "echo %s | podman exec --interactive open-webui python3 -c %s"
-    entry.check_output(give, json.dumps({**login, "name": "Tests"}), program)
-    sql = "runuser -u postgres -- psql --quiet open_webui --command=%s"
-    entry.check_output(sql, f"UPDATE \"user\" SET role = 'admin' WHERE email = '{login['email']}'")
-    yield login
-    for table in ("user", "auth"):
-        entry.check_output(sql, f"DELETE FROM \"{table}\" WHERE email = '{login['email']}'")
+    return person("tests@parrotpark.invalid", "administrators")
+
+
+@pytest.fixture(scope="session")
+def person(entry: Host) -> Iterator[Callable[..., Mapping[str, str]]]:
+    """Makes somebody who may sign in, with a password for good; nothing of them is left in the end."""
+    made: list[str] = []
+
+    def person(email: str, group: str = "staff", name: str = "Somebody Made-Up") -> Mapping[str, str]:
+        login = {"email": email, "password": token_urlsafe()}
+        account = json.dumps([{**login, "name": name, "groups": [group] if group else []}])
+        entry.check_output("parrotpark-people erase --at-once %s; echo %s | parrotpark-people ensure", email, account)
+        made.append(email)
+        return login
+
+    yield person
+    for email in made:
+        entry.check_output("parrotpark-people erase --at-once %s", email)
 
 
 @pytest.fixture(scope="session")
 def browse_as_admin(endpoints: Endpoints, tls: ssl.SSLContext, admin: Mapping[str, str]) -> Iterator[httpx2.Client]:
     """Asks for the chat's pages, signed in as an administrator."""
     with httpx2.Client(base_url=endpoints.chat, verify=tls, trust_env=False, timeout=ANSWER_SECONDS) as http:
-        token = http.post("/api/v1/auths/signin", json=dict(admin)).raise_for_status().json()["token"]
+        token = sign_in(endpoints.chat, endpoints.ca, admin["email"], admin["password"])
         http.headers["Authorization"] = f"Bearer {token}"
         yield http
 
@@ -178,9 +189,10 @@ def page(chromium: BrowserContext, endpoints: Endpoints) -> Iterator[Page]:
     """The sign-in page in a browser that holds no session."""
     chromium.clear_cookies()
     page = chromium.new_page()
-    page.goto(endpoints.chat)
+    page.goto(f"{endpoints.chat}/health")  # of the chat's origin, and no page of it
     page.evaluate("localStorage.clear()")
     page.goto(endpoints.chat)
+    page.locator("#username").wait_for()
     yield page
     page.close()
 
@@ -188,9 +200,7 @@ def page(chromium: BrowserContext, endpoints: Endpoints) -> Iterator[Page]:
 @pytest.fixture
 def chat(page: Page, admin: Mapping[str, str]) -> Page:
     """A new chat, signed in as an administrator through the page."""
-    page.get_by_label("Email").fill(admin["email"])
-    page.get_by_label("Password", exact=True).fill(admin["password"])
-    page.get_by_role("button", name="Sign in").click()
+    enter(page, admin)
     page.locator("#chat-input").wait_for()
     return page
 

@@ -1,6 +1,6 @@
 """The chat in a browser, as a newcomer meets it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx2
 import pytest
@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 from parrotpark.control.verify import Endpoints
+from tests.e2e.pages import ask, enter
 
 QUESTION = "What is the capital of France?"
 
@@ -23,8 +24,7 @@ def test_a_click_on_a_suggestion_gets_an_answer(chat: Page, answered: Callable[[
 
 def test_a_typed_question_and_the_next_one_get_answers(chat: Page, answered: Callable[[Page, str], str]) -> None:
     for question in ("Was ist ein Papagei? 🦜 Grüße aus Köln!", "Nenne drei Farben."):
-        chat.locator("#chat-input").fill(question)
-        chat.keyboard.press("Enter")
+        ask(chat, question)
         answered(chat, question)
 
 
@@ -39,10 +39,12 @@ def test_only_the_model_that_answers_can_be_chosen(browse_as_admin: httpx2.Clien
 
 
 def test_a_wrong_password_is_refused(page: Page, endpoints: Endpoints) -> None:
-    page.get_by_label("Email").fill(endpoints.admin_email)
-    page.get_by_label("Password", exact=True).fill("wrong")
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("incorrect")).to_be_visible()
+    enter(page, {"email": endpoints.admin_email, "password": "wrong"})
+    expect(page.get_by_text("Invalid username or password")).to_be_visible()
+
+
+def test_nobody_signs_in_past_sign_on(browse: httpx2.Client, admin: Mapping[str, str]) -> None:
+    assert browse.post("/api/v1/auths/signin", json=dict(admin)).status_code == 403
 
 
 def test_nobody_signs_up(browse: httpx2.Client) -> None:

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.documents import KINDS, pdf
+from tests.e2e.pages import ask
 
 FACT = "Der Papagei im Rathaus von Quellenfeld heißt Amalia Papageno und wird dienstags gefüttert."
 GERMAN = "Der Gemeinderat der Stadt Quellenfeld beschließt die Änderung der Straßenreinigungsgebührensatzung. "
@@ -64,8 +65,7 @@ def test_an_attached_document_is_cited_in_the_answer(chat: Page, browse_as_admin
         )
     reading.value.finished()
     expect(chat.get_by_text(name)).to_be_visible()
-    chat.locator("#chat-input").fill("Wie heißt der Papagei im Rathaus?")
-    chat.keyboard.press("Enter")
+    ask(chat, "Wie heißt der Papagei im Rathaus?")
     chat.wait_for_url("**/c/*")
     expect(chat.get_by_role("button", name="Regenerate")).to_be_visible()
     stored = browse_as_admin.get(f"/api/v1/chats/{chat.url.rsplit('/', 1)[1]}").raise_for_status().json()["chat"]

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, WebSocket
 from testinfra.host import Host
 
+from parrotpark.control.sign_in import sign_in
 from parrotpark.control.verify import Endpoints
 from tests.machines import client as client_of
 
@@ -30,7 +31,6 @@ def test_sleep_and_wake(
     entry: Host,
     state: Callable[[Host], object],
     chat: Page,
-    browse: httpx2.Client,
     browse_as_admin: httpx2.Client,
     endpoints: Endpoints,
     client: openai.OpenAI,
@@ -62,8 +62,7 @@ def test_sleep_and_wake(
     with pytest.raises(openai.APIStatusError, match="asleep"):
         ask()
     assert history() == chats
-    login = {"email": endpoints.check_email, "password": endpoints.check_password}
-    assert browse.post("/api/v1/auths/signin", json=login).is_success
+    assert sign_in(endpoints.chat, endpoints.ca, endpoints.check_email, endpoints.check_password)
     # The part of site.yml that the wish concerns; a drill runs all of it.
     converge = ("ansible-playbook", "playbooks/gpu.yml")
     assert set(re.findall(r"changed=(\d+)", run(*converge))) == {"0"}

@@ -20,7 +20,22 @@ STEPS = {
 }
 IMPORT = "ansible.builtin.import_tasks"
 FLUSH = {"name": "Apply what has changed", "ansible.builtin.meta": "flush_handlers"}
-ONE_FILE = {"endpoints", "golden_image", "hcloud_project", "seal", "wish"}  # too little to part into steps
+# Too little to part into steps
+ONE_FILE = {"endpoints", "golden_image", "hcloud_project", "object_storage", "seal", "wish"}
+WRITES = ("copy", "template", "parrotpark_program")
+# Files whose readers read them at each use, so that nothing has to be told.
+READ_AT_EACH_USE = {
+    "base": {
+        "Stop the kernel from loading modules that no server needs",
+        "End idle shells",
+        "Choose whether updates are unattended",
+    },
+    "keycloak": {"Write the program that makes accounts that administer"},
+    "people": {"Write the configuration"},
+    "scheduler": {"Write the token and the slots", "Write the configuration"},
+    "vllm": {"Install the program that validates configurations"},
+}
+COMPARES = {"litellm"}  # its service.yml compares what runs with what it was started from
 JUDGES_WHAT_IT_FETCHED = {"caddy/key.yml"}  # no preflight could
 
 
@@ -74,6 +89,10 @@ def flaws(role: Path) -> Iterator[str]:
                 yield f"{name}.yml: '{task['name']}' belongs into preflight.yml"
             if "notify" in task and "service" not in main:
                 yield f"{name}.yml: nothing applies what '{task['name']}' changes"
+    if (role / "handlers").exists() and role.name not in COMPARES:
+        written = [task for task in every(files["configure"]) if any(key.endswith(WRITES) for key in task)]
+        silent = {task["name"] for task in written if "notify" not in task} ^ READ_AT_EACH_USE.get(role.name, set())
+        yield from (f"configure.yml: nobody is told of '{name}'" for name in sorted(silent))
     if (role / "handlers").exists():
         (run, *others) = files["service"]
         first = next((task for task in run.get("block", []) if "notify" not in task), None)

@@ -18,11 +18,12 @@ CONFIG: Mapping[str, Any] = json.loads((ROOT / ".github/renovate.json").read_tex
 MANAGERS = {
     "ansible-galaxy": [r"/(^|/)(galaxy|requirements)(\.ansible)?\.ya?ml$/"],
     "github-actions": [r"/(^|/)\.(?:github|gitea|forgejo)/(?:workflows|actions)/.+\.ya?ml$/"],
+    "gomod": [r"/(^|/)go\.mod$/"],
     "npm": [r"/(^|/)package\.json$/"],
     "pip_requirements": [r"/(^|/)[\w-]*requirements([-.]\w+)?\.(txt|pip)$/"],
 }
 # Written by the manager of the file beside it.
-LOCKS = re.compile(r"(^|/)package-lock\.json$")
+LOCKS = re.compile(r"(^|/)(package-lock\.json|go\.sum)$")
 # Texts about versions, examples, and what machines have measured.
 PROSE = re.compile(r"^(LICENSE|CHANGELOG\.md|tests/|docs/(audit\.md|benchmarks/))")
 PIN = re.compile(

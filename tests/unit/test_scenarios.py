@@ -14,7 +14,11 @@ from tests.scenarios import SCENARIOS, concerned
         (["molecule/caddy-alternative/prepare.yml"], ["caddy-alternative"]),
         (["molecule/vllm/tests/test_vllm.py", "roles/seal/README.md"], ["seal", "vllm"]),
         (["roles/wish/tasks/main.yml", "README.md"], []),  # it has no scenario
-        (["roles/postgresql/vars/main.yml"], ["librechat", "litellm", "open_webui", "postgresql"]),  # with a database
+        (
+            ["roles/postgresql/vars/main.yml"],  # the others begin with a database
+            ["keycloak", "keycloak_realm", "librechat", "litellm", "open_webui", "postgresql"],
+        ),
+        (["roles/keycloak/vars/main.yml"], ["keycloak", "keycloak_realm"]),
         ([], []),
         (["roles/base/files/uv.txt"], sorted(SCENARIOS)),
         (["molecule/shared/create.yml"], sorted(SCENARIOS)),

@@ -90,7 +90,6 @@ def test_a_body_that_is_too_long_is_refused(host: Host) -> None:
     [
         ("localhost", "https://localhost", "https://localhost:8443"),
         ("localhost:9443", "https://localhost:9443", "https://localhost:8443"),
-        ("127.0.0.1:9443", "https://127.0.0.1:9443", "https://localhost:8443"),
         ("localhost:9443", "https://evil.example:9443", "https://evil.example:9443"),
         ("localhost:9443", "http://localhost:9443", "http://localhost:9443"),
     ],
@@ -102,9 +101,9 @@ def test_a_page_is_the_applications_own_by_whatever_port_it_was_opened(
         assert browse(host, "/origin", f"--header 'Host: {host_name}'", f"--header 'Origin: {origin}'") == seen
 
 
-def test_answers_to_its_ip_address_too(host: Host) -> None:
-    with serving(host, 8080):
-        assert host.check_output(f"curl --silent --cacert {ROOT} https://127.0.0.1/") == "8080"
+def test_another_address_leads_to_the_right_one(host: Host) -> None:
+    headers = host.check_output(f"curl --silent --head --cacert {ROOT} 'https://127.0.0.1/c/1?a=b'").lower()
+    assert "location: https://localhost:8443/c/1?a=b" in headers
 
 
 @pytest.mark.parametrize(
@@ -165,6 +164,24 @@ def test_the_endpoint_finds_the_server_that_is_there(host: Host) -> None:
     with serving(host, 8102):
         host.check_output("sleep 3")  # longer than a health check
         assert [ask(host) for _ in range(4)] == [(200, "8102")] * 4
+
+
+@pytest.mark.usefixtures("overlay")
+def test_a_server_that_went_silent_costs_no_request(host: Host) -> None:
+    with serving(host, 8101), serving(host, 8102):
+        host.check_output("sleep 3")  # longer than a health check
+        host.check_output(
+            "nft 'add table ip silent; add chain ip silent out { type filter hook output priority 0; };"
+            " add rule ip silent out tcp dport 8101 drop'"
+        )
+        try:
+            # At once, so that each server is the less busy one for some.
+            answers = host.check_output(
+                f"curl --silent --parallel --parallel-immediate --write-out '\\n%{{http_code}}\\n' {ENDPOINT}/[1-8]"
+            )
+        finally:
+            host.check_output("nft delete table ip silent")
+    assert sorted(answers.split()) == ["200"] * 8 + ["8102"] * 8
 
 
 def test_administration_is_not_reached_over_the_network(host: Host) -> None:

@@ -7,13 +7,14 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
 UNIT = "litellm.service"
-MASTER, CHAT, POOR = "sk-the-master-key-of-the-test", "sk-the-chat-key-of-the-test", "sk-the-poor-key-of-the-test"
+MASTER, CHAT, POOR, OUTSIDE = (f"sk-the-{name}-key-of-the-test" for name in ("master", "chat", "poor", "outside"))
 SPEND_IS_WRITTEN_WITHIN_SECONDS = 60
 
 
@@ -110,6 +111,39 @@ def test_an_exhausted_budget_is_refused(host: Host) -> None:
         time.sleep(1)
     assert "Budget has been exceeded" in answer.body
     wait_until(lambda: spent(host, "poor") > 0)  # what it counts in memory is written later
+
+
+def ask_as(host: Host, person: str, key: str = CHAT) -> Answer:
+    """Ask as an application that names the person."""
+    body = {"model": "assistant", "messages": [{"role": "user", "content": "Hello"}]}
+    return ask(host, "/v1/chat/completions", key, body, "--header", f"X-Person: {person}")
+
+
+def people(host: Host) -> dict[str, float]:
+    rows = query(host, 'SELECT user_id, spend FROM "LiteLLM_EndUserTable"').splitlines()
+    return {person: float(spend) for person, spend in (row.split("|") for row in rows)}
+
+
+def test_who_has_used_up_their_budget_reads_when_it_is_full_again_and_others_go_on(host: Host) -> None:
+    given = {"user_id": "eve@example.org", "budget_id": "generous"}
+    assert ask(host, "/customer/new", MASTER, given).status == 200
+    answers = [ask_as(host, "Ada@Example.org") for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    today = datetime.now(UTC)
+    again = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+    assert answers[-1].json["error"]["message"] == f"Used up until {again:%Y-%m-%d}."
+    assert [ask_as(host, "eve@example.org").status for _ in range(3)] == [200] * 3
+    assert ask_as(host, "bob@example.org").status == 200
+    wait_until(lambda: people(host).get("ada@example.org", 0) > 0)
+
+
+def test_only_the_key_of_an_application_names_people(host: Host) -> None:
+    before = spent(host, "outside")
+    assert ask_as(host, "mallory@example.org", OUTSIDE).status == 200
+    assert chat(host, OUTSIDE, user="mallory@example.org").status == 200
+    assert chat(host, CHAT, user="mallory@example.org").status == 200
+    wait_until(lambda: spent(host, "outside") - before > 0.01)
+    assert "mallory@example.org" not in people(host)
 
 
 def test_a_model_out_of_reach_is_said_to_sleep_at_once(host: Host) -> None:

@@ -1,4 +1,4 @@
-"""Keep LiteLLM's teams and virtual keys as declared, through its API.
+"""Keep LiteLLM's budgets, teams and virtual keys as declared, through its API.
 
 Reads the declaration from a JSON file and prints one line for each thing changed, or with `--check` for each thing a
 run would change. Keys made here carry a mark: one that is no longer declared is deleted, one made by hand stays.
@@ -49,6 +49,17 @@ def limits(declared: Item) -> dict[str, Any]:
 
 def differs(actual: Item, wanted: Item) -> bool:
     return any((actual.get(name) or None) != (value or None) for name, value in wanted.items() if name != "metadata")
+
+
+def budget_changes(declared: Sequence[Item], actual: Sequence[Item]) -> Iterator[Change]:
+    known = {budget["budget_id"]: budget for budget in actual}
+    for budget in declared:
+        wanted = {name: budget[name] for name in ("max_budget", "budget_duration")}
+        body = {"budget_id": budget["id"], **wanted}
+        if budget["id"] not in known:
+            yield Change(f"budget {budget['id']}: made", "/budget/new", body)
+        elif differs(known[budget["id"]], wanted):
+            yield Change(f"budget {budget['id']}: changed", "/budget/update", body)
 
 
 def team_changes(declared: Sequence[Item], actual: Sequence[Item]) -> Iterator[Change]:
@@ -106,6 +117,9 @@ class Api:
             raise AccessError(f"{path}: {response.status} {answer.decode(errors='replace')[:500]}")
         return json.loads(answer)
 
+    def budgets(self) -> list[Item]:
+        return list(self.call("/budget/list"))
+
     def teams(self) -> list[Item]:
         return list(self.call("/team/list"))
 
@@ -120,6 +134,8 @@ class Api:
 
 def keep(api: Api, declared: Mapping[str, Sequence[Item]], *, check: bool) -> None:
     """Teams first: a key may belong to one that is new."""
+    for change in budget_changes(declared["budgets"], api.budgets()):
+        carry_out(api, change, check=check)
     for change in team_changes(declared["teams"], api.teams()):
         carry_out(api, change, check=check)
     for change in key_changes(declared["keys"], api.keys()):
@@ -142,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--address", required=True, help="where LiteLLM listens, as host:port")
     parser.add_argument("--environment", type=Path, required=True, help="file that holds LITELLM_MASTER_KEY")
-    parser.add_argument("--declared", type=Path, required=True, help="JSON file with the teams and keys to keep")
+    parser.add_argument("--declared", type=Path, required=True, help="JSON file with what to keep")
     parser.add_argument("--check", action="store_true", help="name what differs and change nothing")
     arguments = parser.parse_args()
     api = Api(arguments.address, read_environment(arguments.environment)["LITELLM_MASTER_KEY"])
@@ -153,7 +169,7 @@ def main() -> None:
     except OSError as error:
         if not arguments.check:
             sys.exit(f"LiteLLM does not answer at {arguments.address}: {error}")
-        print(f"LiteLLM does not answer, so teams and keys were not compared: {error}", file=sys.stderr)
+        print(f"LiteLLM does not answer, so what is declared was not compared: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ and body of a request, with which a caller can turn off the count of what is spe
 JSON object of known parameters with a key, and sees of the answer what is meant for clients. Whoever guesses keys may
 try a few a minute. The administrator, who holds the master key on this host, passes as LiteLLM itself decides.
 
+Whom a request is charged to besides its key, only certain keys may say: an application that people sign in to names the
+person in a header. What others say of it is left out.
+
 `uvicorn --factory guard:make` runs it. `GUARD_SETTINGS` names a JSON file with the settings.
 """
 
@@ -33,6 +36,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 READY = "/health/readiness"
 HEADERS_IN = {b"host", b"authorization", b"accept", b"user-agent"}
+PERSON = b"x-litellm-customer-id"  # whom LiteLLM charges besides the key
 HEADERS_OUT = {b"content-type", b"content-length", b"cache-control", b"retry-after"}
 # PostgreSQL takes no such character: one request would spoil the record of many.
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -66,11 +70,17 @@ class Settings:
     body_bytes: int
     unknown_keys: int  # that one address may try in a minute
     engine_ports: tuple[int, int]  # the first and the last
+    person_headers: Mapping[str, str]  # SHA-256 of a key -> header in which its owner names the person who asks
 
     @classmethod
     def read(cls, file: Path) -> Settings:
         given: dict[str, Any] = json.loads(file.read_text())
         return cls(**given | {name: frozenset(given[name]) for name in ("parameters", "ignored")})
+
+    def person(self, key: bytes, headers: Mapping[bytes, bytes]) -> bytes:
+        """The mail address of the person who asks; empty where the key's owner may not or does not say."""
+        header = self.person_headers.get(key.hex(), "")
+        return headers.get(header.lower().encode(), b"").strip().lower()
 
 
 @dataclass(slots=True)
@@ -186,6 +196,8 @@ class Guard:
         self._door.admit(address, key)
 
         kept = [(name, value) for name, value in scope["headers"] if name in HEADERS_IN]
+        if person := self._settings.person(key, headers):
+            kept.append((PERSON, person))
         if scope["method"] == "POST":
             body = judge(self._settings, await read(receive, self._settings.body_bytes))
             kept += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

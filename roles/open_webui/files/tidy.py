@@ -78,22 +78,61 @@ def tidy_database(url: str, now: float) -> tuple[set[str], int, int]:
     return stay, len(files), len(vectors)
 
 
+class Folder:
+    """Uploads in a folder of this host."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def written(self) -> dict[str, float]:
+        """Tell when each was written, in seconds since 1970."""
+        return {path.name: path.stat().st_mtime for path in self.path.iterdir()} if self.path.exists() else {}
+
+    def delete(self, name: str) -> None:
+        (self.path / name).unlink()
+
+
+class Bucket:
+    """Uploads in a bucket, as Open WebUI's environment describes it."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        import boto3
+        from botocore.config import Config
+
+        self.name = settings["S3_BUCKET_NAME"]
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=settings["S3_ENDPOINT_URL"],
+            region_name=settings["S3_REGION_NAME"],
+            aws_access_key_id=settings["S3_ACCESS_KEY_ID"],
+            aws_secret_access_key=settings["S3_SECRET_ACCESS_KEY"],
+            config=Config(s3={"addressing_style": settings["S3_ADDRESSING_STYLE"]}),
+        )
+
+    def written(self) -> dict[str, float]:
+        """Tell when each was written, in seconds since 1970."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return {found["Key"]: found["LastModified"].timestamp() for page in pages for found in page.get("Contents", [])}
+
+    def delete(self, name: str) -> None:
+        self.client.delete_object(Bucket=self.name, Key=name)
+
+
 def main() -> int:
-    """Tidy the database that the environment file names, and the folder of uploads."""
+    """Tidy the database that the environment file names, and the uploads."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("environment", type=Path, help="file with a line DATABASE_URL=…")
-    parser.add_argument("uploads", type=Path)
+    parser.add_argument("environment", type=Path, help="file with Open WebUI's DATABASE_URL=… and S3_…")
+    parser.add_argument("uploads", type=Path, help="the folder of uploads where there is no bucket")
     options = parser.parse_args()
     settings = dict(line.partition("=")[::2] for line in options.environment.read_text().splitlines())
+    store = Bucket(settings) if settings.get("S3_BUCKET_NAME") else Folder(options.uploads)
     # Looked at first: a file that is uploaded meanwhile is not among them.
-    written = (
-        {path.name: path.stat().st_mtime for path in options.uploads.iterdir()} if options.uploads.exists() else {}
-    )
+    written = store.written()
     now = time.time()
     stay, files, vectors = tidy_database(settings["DATABASE_URL"], now)
     uploads = forgotten_uploads(written, stay, now)
     for name in uploads:
-        (options.uploads / name).unlink()
+        store.delete(name)
     print(f"deleted {files} files, {len(uploads)} uploads and {vectors} collections of vectors")
     return 0
 

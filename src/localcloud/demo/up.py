@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud.demo.meter import Meter, Reading
-from localcloud.paths import STATE
+from localcloud.paths import ARTIFACTS, STATE
 from parrotpark.control import verify
 from parrotpark.control.models import ModelError, source
 
-ARTIFACTS = STATE / "artifacts"
 DEFAULT_MODEL = str(STATE / "models" / "SmolLM2-135M-Instruct")
 CHAT_MODEL = ARTIFACTS / "chat-model"  # read by the inventory
 STAND_INS = "localcloud.demo.stand_ins"
@@ -53,6 +52,7 @@ def steps() -> list[Step]:
         Step("vLLM for processors", [*python, f"{STAND_INS}.vllm_cpu", str(ARTIFACTS)]),
         Step("Query engine", [*python, f"{STAND_INS}.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
         Step("Chat image", [*python, f"{STAND_INS}.open_webui_image", str(ARTIFACTS)]),
+        Step("S3 server", [*python, f"{STAND_INS}.versitygw", str(ARTIFACTS / "versitygw"), "chat"]),
         Step("site.yml", ["ansible-playbook", "site.yml"]),
     ]
 
@@ -97,8 +97,8 @@ def print_summary(endpoints: verify.Endpoints, times: Sequence[tuple[str, float]
     """Print where the time went and where to go next."""
     print("\n" + "".join(f"  {title:<20}{seconds:>7.0f} s\n" for title, seconds in times), end="")
     print(f"  {'Everything':<20}{total:>7.0f} s   {cost}\n")
-    print(f"  Chat      {endpoints.chat}\n  Login     {endpoints.admin_email}")
-    print("  Password  run make password: it makes a new one and shows it")
+    print(f"  Chat      {endpoints.chat}")
+    print(f"  Sign in   run make invite PERSON={endpoints.admin_email} GROUP=administrators: it shows a first password")
     print(f"  API       {endpoints.api}\n  Keys, CA  {ENDPOINTS}\n")
     print("  From a laptop: ssh -L 8443:localhost:8443 root@this-machine, then open the same address there.")
     print(f"  The browser warns until it trusts the CA in {endpoints.ca}.")

@@ -10,9 +10,17 @@ def url(domain: str, port: int) -> str:
     return f"https://{domain}" if port == HTTPS else f"https://{domain}:{port}"
 
 
-def addresses(domain: str) -> list[str]:
-    """List the names that the front door answers to: through a tunnel people may use either of the machine's own."""
-    return [domain, "127.0.0.1"] if domain == "localhost" else [domain]
+def addresses(domain: str, port: int) -> list[str]:
+    """List where the front door answers.
+
+    Where something in front of the entry server changes the port, its own services use the port that people do, too.
+    """
+    return [domain] if port == HTTPS else [domain, f"{domain}:{port}"]
+
+
+def other_addresses(domain: str) -> list[str]:
+    """List what people may take for the same: through a tunnel either of the machine's own names."""
+    return ["127.0.0.1"] if domain == "localhost" else []
 
 
 def publicly_trusted(tls: str) -> bool:

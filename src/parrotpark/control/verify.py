@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from parrotpark.control.answers import Messages, Unanswered, answer
+from parrotpark.control.sign_in import SignInFailed, sign_in
 
 QUESTION = "What is the capital of France?"
 ANSWER_SECONDS = 180  # a model without a GPU is slow
@@ -54,8 +55,11 @@ def check(endpoints: Endpoints) -> Iterator[str]:
     if b"<html" not in chat.call("").lower():
         raise CheckFailed(f"{endpoints.chat} does not show a page: see make logs HOST=entry UNIT=caddy")
     yield f"{endpoints.chat} shows the chat"
-    login = {"email": endpoints.check_email, "password": endpoints.check_password}
-    person = _Web(endpoints.chat, endpoints.ca, chat.json("/api/v1/auths/signin", login)["token"])
+    try:
+        token = sign_in(endpoints.chat, endpoints.ca, endpoints.check_email, endpoints.check_password)
+    except SignInFailed as error:
+        raise CheckFailed(f"{error}; see make logs HOST=entry UNIT=keycloak and UNIT=open-webui") from error
+    person = _Web(endpoints.chat, endpoints.ca, token)
     yield f"{endpoints.check_email} can sign in"
     yield f"{QUESTION} {_ask_in_chat(person, api, endpoints.chat_model).splitlines()[0]}"
     embedded = api.json("/embeddings", {"model": endpoints.embedding_model, "input": ["parrot"]})

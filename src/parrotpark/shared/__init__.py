@@ -1,1 +1,1 @@
-"""What the machines must agree on: leases, the wish, the slot document. Nothing but the standard library."""
+"""What runs everywhere: leases, the wish, the slot document, calls to Keycloak. Nothing but the standard library."""

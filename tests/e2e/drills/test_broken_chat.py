@@ -14,6 +14,7 @@ from testinfra.host import Host
 
 from parrotpark.control.answers import Messages, Unanswered
 from parrotpark.control.verify import Endpoints
+from tests.e2e.pages import ask
 
 QUESTION = "What is the capital of France?"
 SECRETS = "/etc/open-webui/secrets.env"
@@ -50,11 +51,6 @@ BREAKS = {
 }
 
 
-def ask(page: Page) -> None:
-    page.locator("#chat-input").fill(QUESTION)
-    page.keyboard.press("Enter")
-
-
 def await_model(says: Says, model: str) -> None:
     deadline = time.monotonic() + HEALED_WITHIN
     while True:
@@ -81,12 +77,12 @@ def test_a_question_counts_as_answered_only_while_nothing_is_broken(
     try:
         if BREAKS[name].reopen:
             chat.goto(endpoints.chat)
-        ask(chat)
+        ask(chat, QUESTION)
         with pytest.raises(Unanswered, match=BREAKS[name].why):
             answered(chat, QUESTION)
     finally:
         host.check_output(BREAKS[name].repair)
     await_model(says, endpoints.chat_model)
     chat.goto(endpoints.chat)
-    ask(chat)
+    ask(chat, QUESTION)
     assert "Paris" in answered(chat, QUESTION)

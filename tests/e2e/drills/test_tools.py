@@ -18,6 +18,7 @@ from testinfra.host import Host
 
 from parrotpark.control.answers import answer
 from parrotpark.control.verify import ANSWER_SECONDS, Endpoints
+from tests.e2e.pages import ask
 
 TEACH = Path(__file__).with_name("teach.py")
 QUESTION = "Which parrot lives in the town hall?"
@@ -106,8 +107,7 @@ def test_in_the_chat(browse_as_admin: httpx2.Client, chat: Page, endpoints: Endp
         chat.get_by_role("menuitem", name="Tools").click()
         chat.get_by_role("menuitemcheckbox", name="Parrots").click()
         chat.keyboard.press("Escape")
-        chat.locator("#chat-input").fill(QUESTION)
-        chat.keyboard.press("Enter")
+        ask(chat, QUESTION)
         chat.wait_for_url("**/c/*")
         url = f"/api/v1/chats/{chat.url.rsplit('/', 1)[1]}"
         stored = answer(

@@ -77,6 +77,15 @@ def test_teams_are_made_and_changed_but_never_deleted(access: ModuleType) -> Non
     assert words(access.team_changes(declared, actual)) == ["team office: changed", "team new: made"]
 
 
+def test_budgets_are_made_and_changed_but_never_deleted(access: ModuleType) -> None:
+    actual = [{"budget_id": name, "max_budget": 20.0, "budget_duration": "30d"} for name in ("staff", "same", "old")]
+    amounts = {"staff": 30, "same": 20, "new": 1}
+    declared = [{"id": name, "max_budget": amount, "budget_duration": "30d"} for name, amount in amounts.items()]
+    changes = list(access.budget_changes(declared, actual))
+    assert words(changes) == ["budget staff: changed", "budget new: made"]
+    assert changes[0].body == {"budget_id": "staff", "max_budget": 30, "budget_duration": "30d"}
+
+
 def test_every_page_of_keys_is_read(access: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [stored({"alias": str(number), "key": f"sk-{number}"}) for number in range(access.PAGE + 1)]
 

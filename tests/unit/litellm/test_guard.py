@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, MutableMapping
+from hashlib import sha256
 from types import ModuleType
 from typing import Any
 
@@ -45,10 +46,11 @@ def ask(guard: ModuleType, litellm: LiteLLM) -> Ask:
     settings = guard.Settings(
         paths={CHAT: "POST", "/v1/models": "GET"},
         parameters=frozenset({"model", "messages", "stream", "tools"}),
-        ignored=frozenset({"metadata"}),
+        ignored=frozenset({"metadata", "user"}),
         body_bytes=1000,
         unknown_keys=3,
         engine_ports=(4001, 4003),
+        person_headers={sha256(b"sk-good").hexdigest(): "X-Person"},
     )
     app = guard.Guard(litellm, settings, "sk-master")
 
@@ -122,6 +124,25 @@ def test_headers_and_query_carry_nothing_in_and_nothing_out(ask: Ask, litellm: L
 def test_what_all_clients_send_is_left_out(ask: Ask, litellm: LiteLLM) -> None:
     assert ask("POST", CHAT, b'{"model": "a", "metadata": {"tags": []}}')[0] == 200
     assert litellm.bodies == [{"model": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("key", "header", "charged"),
+    [
+        ("sk-good", b"Ada@Example.org", [b"ada@example.org"]),
+        ("sk-good", b" ", []),
+        ("sk-other", b"ada@example.org", []),
+    ],
+)
+def test_who_asks_is_what_the_application_says_and_nobody_else(
+    ask: Ask, litellm: LiteLLM, key: str, header: bytes, charged: list[bytes]
+) -> None:
+    headers = ((b"x-person", header), (b"x-litellm-customer-id", b"mallory@example.org"))
+    ask("POST", CHAT, b'{"user": "mallory@example.org"}', key=key, headers=headers)
+    assert litellm.bodies == [{}]
+    sent = litellm.scopes[-1]["headers"]
+    assert [value for name, value in sent if name == b"x-litellm-customer-id"] == charged
+    assert b"x-person" not in dict(sent)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_machines_reach_of_the_host_what_is_declared_and_nothing_else() -> None:
     assert chain(firewall.render({}), "services") == [
         "ip daddr != 169.254.169.254 jump judge",
         "ct state established,related accept",
-        "ip daddr . tcp dport { 10.77.0.1 . 8770, 10.77.0.1 . 5000, 169.254.169.254 . 80 } accept",
+        "ip daddr . tcp dport { 10.77.0.1 . 8770, 10.77.0.1 . 5000, 10.77.0.1 . 7070, 169.254.169.254 . 80 } accept",
         "reject with icmpx admin-prohibited",
     ]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.machine import registry
+from localcloud.machine import registry, s3
 from localcloud.supervisor import Supervisor
 from tests.cloud_in_memory import LocalCloud, MemoryBackend
 
@@ -28,6 +28,7 @@ class SelfWilledBackend(MemoryBackend):
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalCloud, SelfWilledBackend, Any]]:
     """A cloud with one running server, and its supervisor's look."""
     monkeypatch.setattr(registry, "runs", lambda: True)
+    monkeypatch.setattr(s3, "runs", lambda: True)
     backend = SelfWilledBackend()
     cloud = LocalCloud(tmp_path, backend)
     with cloud.client:
@@ -90,6 +91,18 @@ def test_a_start_that_fails_is_not_tried_at_every_look(watched: tuple[LocalCloud
         look()
         cloud.settle()
     assert backend.calls.count("start") == 1
+
+
+@pytest.mark.parametrize("service", [registry, s3])
+def test_a_service_that_does_not_run_is_started_and_not_at_every_look(
+    watched: tuple[LocalCloud, SelfWilledBackend, Any], service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(service, "runs", lambda: False)
+    monkeypatch.setattr(service, "start", lambda: started.append(service.NAME))
+    for _ in range(3):
+        watched[2]()
+    assert started == [service.NAME]
 
 
 def test_a_server_under_work_is_left_alone(watched: tuple[LocalCloud, SelfWilledBackend, Any]) -> None:

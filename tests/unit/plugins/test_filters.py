@@ -49,7 +49,10 @@ def test_the_scheduler_wakes_from_what_there_will_be() -> None:
 
 def test_the_front_door() -> None:
     assert evaluate("'ai.example.org' | parrotpark_url('443')") == "https://ai.example.org"
-    assert evaluate("'localhost' | parrotpark_addresses") == ["localhost", "127.0.0.1"]
+    assert evaluate("'localhost' | parrotpark_addresses('8443')") == ["localhost", "localhost:8443"]
+    redirects = [{"addresses": ["127.0.0.1"], "to": "https://localhost"}]
+    assert evaluate("'localhost' | parrotpark_redirects('https://localhost')") == redirects
+    assert evaluate("'ai.example.org' | parrotpark_redirects('https://ai.example.org')") == []
     assert evaluate("'acme' | parrotpark_publicly_trusted") is True
     assert evaluate("'internal' | parrotpark_own_ca('/srv/caddy')") == "/srv/caddy/pki/authorities/local/root.crt"
 

@@ -51,7 +51,9 @@ def inputs(home: str) -> dict[str, Any]:
         for purpose in ("chat", "embedding")
     ]
     image = "chat@sha256:0"
-    return {**given, **paths, **lists, "parrotpark_models": models, "parrotpark_open_webui_image": image}
+    bucket = {"purpose": "chat", "name": "chat", "access_key_id": "chat", "secret_key_file": f"{home}/file"}
+    ours = {"parrotpark_models": models, "parrotpark_open_webui_image": image, "parrotpark_s3_buckets": [bucket]}
+    return {**given, **paths, **lists, **ours}
 
 
 def wired(given: Mapping[str, Any]) -> dict[str, Any]:

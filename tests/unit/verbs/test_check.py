@@ -67,6 +67,7 @@ def test_the_production_inventory_is_refused_for_just_what_its_runbook_tells_to_
     assert refused == {
         "parrotpark_checked_version",
         "parrotpark_domain",
+        "parrotpark_sign_on_domain",  # which follows from it
         "parrotpark_acme_email",
         "parrotpark_admin_email",
         "parrotpark_open_webui_image",

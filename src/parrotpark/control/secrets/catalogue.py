@@ -55,9 +55,13 @@ type Secret = Password | KeyPair
 
 SECRETS: tuple[Secret, ...] = (
     Password("postgresql_litellm_password", "owner of the database litellm"),
+    Password("postgresql_keycloak_password", "owner of the database keycloak"),
     Password("postgresql_open_webui_password", "owner of the database open_webui"),
     Password("litellm_master_key", "the gateway's administrator", prefix="sk-"),
     Password("litellm_salt_key", "encrypts credentials in the gateway's database; never change it"),
+    Password("keycloak_automation_secret", "the account that programs administer sign-on with"),
+    Password("keycloak_people_secret", "the account that invites and erases people"),
+    Password("open_webui_oidc_secret", "the chat's account with sign-on"),
     Password("open_webui_secret_key", "signs the chat's sessions"),
     Password("open_webui_check_password", "the chat's account that checks whether it answers"),
     Password("vllm_api_key", "bearer key of the model servers"),

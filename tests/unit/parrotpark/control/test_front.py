@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parrotpark.control.front import addresses, own_ca, publicly_trusted, url
+from parrotpark.control.front import addresses, other_addresses, own_ca, publicly_trusted, url
 
 
 @pytest.mark.parametrize(
@@ -16,10 +16,18 @@ def test_the_url_names_a_port_only_where_it_says_something(domain: str, port: in
 
 
 @pytest.mark.parametrize(
-    ("domain", "names"), [("localhost", ["localhost", "127.0.0.1"]), ("ai.example.org", ["ai.example.org"])]
+    ("domain", "port", "names"),
+    [
+        ("ai.example.org", 443, ["ai.example.org"]),
+        ("ai.example.org", 8443, ["ai.example.org", "ai.example.org:8443"]),
+    ],
 )
-def test_behind_a_tunnel_the_machine_has_two_names(domain: str, names: list[str]) -> None:
-    assert addresses(domain) == names
+def test_where_the_port_is_changed_both_are_answered(domain: str, port: int, names: list[str]) -> None:
+    assert addresses(domain, port) == names
+
+
+def test_behind_a_tunnel_the_machine_has_two_names() -> None:
+    assert (other_addresses("localhost"), other_addresses("ai.example.org")) == (["127.0.0.1"], [])
 
 
 def test_our_own_ca_is_known_by_its_certificate_alone() -> None:

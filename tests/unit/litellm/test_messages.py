@@ -1,11 +1,14 @@
-"""Which errors mean that a model's server is asleep."""
+"""What clients read: which errors mean that a model's server is asleep, what was wrong, when a budget is full again."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from datetime import datetime
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -27,6 +30,8 @@ MODULES: dict[str, list[type]] = {
     "httpx": [ConnectError, ConnectTimeout],
     "fastapi": [HTTPException],
     "litellm": [],
+    "litellm.proxy": [],
+    "litellm.proxy.proxy_server": [],
     "litellm.integrations": [],
     "litellm.integrations.custom_logger": [type("CustomLogger", (), {})],
 }
@@ -38,8 +43,9 @@ def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         module = ModuleType(name)
         module.__dict__.update({one.__name__: one for one in classes})
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(Path, "read_text", lambda _: "The assistant is asleep.\n")
-    return load("roles/litellm/files/asleep.py")
+    words = {"asleep": "The assistant is asleep.", "over_budget": "Full again on {date}."}
+    monkeypatch.setattr(Path, "read_text", lambda _: json.dumps(words))
+    return load("roles/litellm/files/messages.py")
 
 
 class Answered(Exception):
@@ -98,3 +104,32 @@ def test_litellms_own_stumbling_is_told_from_a_broken_server(program: ModuleType
     assert not program.unreadable(error)
     error.__cause__ = TypeError("'int' object is not iterable")
     assert program.unreadable(error)
+
+
+class Table:
+    """One of Prisma's tables, by its key."""
+
+    def __init__(self, rows: dict[str, Any]) -> None:
+        self.rows = rows
+
+    async def find_unique(self, where: dict[str, str]) -> Any:
+        (key,) = where.values()
+        return self.rows.get(key)
+
+
+@pytest.mark.parametrize(("person", "day"), [("ada", "2026-12-01"), ("bob", "2026-11-30"), ("new", "2026-11-30")])
+def test_who_is_over_budget_reads_when_it_is_full_again(
+    program: ModuleType, monkeypatch: pytest.MonkeyPatch, person: str, day: str
+) -> None:
+    resets = {"staff": datetime(2026, 12, 1), "everybody": datetime(2026, 11, 30)}
+    tables = SimpleNamespace(
+        litellm_endusertable=Table({"ada": SimpleNamespace(budget_id="staff"), "bob": SimpleNamespace(budget_id=None)}),
+        litellm_budgettable=Table({name: SimpleNamespace(budget_reset_at=at) for name, at in resets.items()}),
+    )
+    monkeypatch.setattr(sys.modules["litellm"], "max_end_user_budget_id", "everybody", raising=False)
+    server = sys.modules["litellm.proxy.proxy_server"]
+    monkeypatch.setattr(server, "prisma_client", SimpleNamespace(db=tables), raising=False)
+    error = Answered(429)
+    error.entity_type, error.entity_id = "end_user", person  # type: ignore[attr-defined]
+    answer = asyncio.run(program.handler.async_post_call_failure_hook(original_exception=error))
+    assert answer.given == {"status_code": 429, "detail": f"Full again on {day}."}

@@ -1,0 +1,3 @@
+from localcloud.demo.stand_ins.versitygw.build import main
+
+main()

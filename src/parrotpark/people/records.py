@@ -1,0 +1,84 @@
+"""All that is kept of one person, in every store: exported as one archive, erased, and looked for afterwards."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from parrotpark.people.databases import Database
+from parrotpark.people.directory import Directory
+from parrotpark.people.uploads import Uploads
+
+FILES = "file"  # the chat's table of uploads
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The stores: sign-on, databases, uploads."""
+
+    directory: Directory
+    databases: Sequence[Database]
+    uploads: Uploads
+
+    def export(self, email: str, to: BinaryIO) -> Iterator[str]:
+        """Write a tar.gz with a document for each table, and the files; yield what is in it.
+
+        Raises:
+            Refused: there is no such person.
+        """
+        person = self.directory.get(email)
+        with tarfile.open(fileobj=to, mode="w:gz") as archive:
+            for database in self.databases:
+                rows, _ = database.of(email, person.id)
+                for table, found in rows.items():
+                    _add(archive, f"{database.name}/{table}.json", _document(found))
+                yield f"{database.name}: {sum(map(len, rows.values()))} rows"
+                count = 0
+                for row in rows.get(FILES, []):
+                    content = self.uploads.read(row["path"]) if row.get("path") else None
+                    if content is not None:
+                        count += 1
+                        _add(archive, f"files/{row['id']}/{Path(str(row['filename'])).name}", content)
+                if FILES in rows:
+                    yield f"files: {count}"
+
+    def erase(self, email: str, *, at_once: bool = False) -> Iterator[str]:
+        """Delete all that is kept of a person; yield what is gone, and what others have written about them.
+
+        What they did last may not be written yet: it is waited for, unless they are known to be idle (`at_once`).
+        Whatever a broken-off run has left goes the next time: nobody has to be there.
+        """
+        person = self.directory.find(email)
+        keys = {email, *([person.id] if person else [])}
+        if person:
+            self.directory.delete(person)
+            yield f"sign-on: {email} is gone"
+        for database in self.databases:
+            if (lag := database.layout.lag_seconds) and not at_once:
+                yield f"{database.name}: waiting {lag} s until it has written what they did last"
+                time.sleep(lag)
+            rows, found = database.of(email, *keys)
+            keys |= {*found}
+            for row in rows.get(FILES, []):
+                if row.get("path"):
+                    self.uploads.delete(row["path"])
+            yield f"{database.name}: {database.erase(found)} rows are gone"
+        for word in sorted(keys):
+            for place in (place for database in self.databases for place in database.mentions(word)):
+                yield f"somebody else's data still mention {word}: {place}"
+
+
+def _document(content: Any) -> bytes:
+    return json.dumps(content, indent=2, ensure_ascii=False, default=str).encode()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mtime, entry.mode = len(content), int(time.time()), 0o600
+    archive.addfile(entry, io.BytesIO(content))
