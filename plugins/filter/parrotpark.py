@@ -184,4 +184,5 @@ class FilterModule:
             "parrotpark_model_endpoints": _from_catalogue(models.endpoints),
             "parrotpark_model_open_ports": _from_catalogue(models.open_ports),
             "parrotpark_chat_models": _from_catalogue(models.chat_models),
+            "parrotpark_librechat_models": _from_catalogue(models.librechat_models),
         }

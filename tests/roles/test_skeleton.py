@@ -31,6 +31,7 @@ READ_AT_EACH_USE = {
         "Choose whether updates are unattended",
     },
     "keycloak": {"Write the program that makes accounts that administer"},
+    "mongodb": {"Note which release series the data will be of"},
     "people": {"Write the configuration"},
     "scheduler": {"Write the token and the slots", "Write the configuration"},
     "vllm": {"Install the program that validates configurations"},

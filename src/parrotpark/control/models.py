@@ -205,3 +205,12 @@ def chat_models(models: Iterable[Model]) -> list[dict[str, Any]]:
         for model in models
         if model.purpose is Purpose.CHAT
     ]
+
+
+def librechat_models(models: Sequence[Model]) -> list[dict[str, Any]]:
+    """Say what people can choose from, in the words of `librechat_models`."""
+    chats = (model for model in models if model.purpose is Purpose.CHAT)
+    return [
+        {**words, "context": model.context_length, "reasoning": model.reasoning is not None}
+        for words, model in zip(chat_models(models), chats, strict=True)
+    ]

@@ -23,7 +23,7 @@ MACHINES = {"localhost": "control machine", "entry": "entry server", "gpu": "GPU
 _ALIASES = {"bake": "gpu"}
 _ANYWHERE = "0.0.0.0/0"
 _LOOPBACK = re.compile(r"\b(?:127\.0\.0\.1|localhost):(\d+)")
-_NAME = re.compile(r"\{\{ (\w+)(?: \| \w+)* \}\}")
+_NAME = re.compile(r"\{\{ ([\w.]+)(?: \| \w+)* \}\}")
 _IMPORT_PLAYBOOK, _IMPORT_ROLE = "ansible.builtin.import_playbook", "ansible.builtin.import_role"
 
 
@@ -106,7 +106,14 @@ def ports(rules: list[Mapping[str, Any]], wired: Mapping[str, Any]) -> str:
 
 def _filled(value: object, wired: Mapping[str, Any]) -> str:
     """Return the text with the values of the names in it."""
-    return _NAME.sub(lambda name: str(wired.get(name[1], name[0])), str(value))
+
+    def found(name: re.Match[str]) -> str:
+        value: Any = wired
+        for part in name[1].split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return name[0] if value is None else str(value)
+
+    return _NAME.sub(found, str(value))
 
 
 def _loopback(root: Path, wired: Mapping[str, Any], roles: set[str]) -> Iterator[tuple[str, str, int]]:
@@ -114,7 +121,13 @@ def _loopback(root: Path, wired: Mapping[str, Any], roles: set[str]) -> Iterator
     defaults = {role: _yaml(root / f"roles/{role}/defaults/main.yml") for role in sorted(roles)}
     owners = {value[f"{role}_port"]: role for role, value in defaults.items() if f"{role}_port" in value}
     for role, values in defaults.items():
-        texts = " ".join(_filled(value, wired) for name, value in wired.items() if name.startswith(f"{role}_"))
+        # Whichever chat is chosen
+        texts = " ".join(
+            _filled(value, {**wired, "chat": chat})
+            for name, value in wired.items()
+            if name.startswith(f"{role}_")
+            for chat in wired.get("chats", {"": {}}).values()
+        )
         asked = {int(port) for port in _LOOPBACK.findall(texts)}
         asked |= {value for name, value in values.items() if name.endswith("_port") and isinstance(value, int)}
         yield from ((role, owners[port], port) for port in sorted(asked) if owners.get(port, role) != role)

@@ -83,7 +83,7 @@ def wiring_file(checkout: Path) -> None:
 
 
 def line_in_a_playbook(checkout: Path) -> None:
-    insert(checkout / "playbooks/entry.yml", "    - role: open_webui\n", "    - role: parrot\n")
+    insert(checkout / "playbooks/entry.yml", "    - role: litellm\n", "    - role: parrot\n")
 
 
 def line_in_the_catalogue(checkout: Path) -> None:
