@@ -7,17 +7,19 @@ import json
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from parrotpark.people.databases import Stuck, connected
+from parrotpark.people import documents
+from parrotpark.people.databases import Store, Stuck, connected
 from parrotpark.people.directory import Directory, Invitation, Person, Refused
 from parrotpark.people.records import Records
+from parrotpark.people.search import Search
 from parrotpark.people.spending import Budgets, Gateway, differing, spent
-from parrotpark.people.uploads import uploads
+from parrotpark.people.uploads import Folder, Tree, uploads
 from parrotpark.shared import keycloak
 
 CONFIG = Path("/etc/parrotpark-people/config.json")
@@ -125,11 +127,22 @@ def answer(given: argparse.Namespace) -> Iterator[str]:
             yield from ensure(realm, json.load(sys.stdin), check=given.check)
 
 
+def stores(config: dict[str, Any]) -> Iterator[AbstractContextManager[Store]]:
+    """Open what is kept of people, LibreChat's first: what it calls somebody, the others do not know."""
+    librechat = config["librechat"]
+    if librechat["mongodb"]:
+        yield documents.connected(librechat["mongodb"])
+    if librechat["search"]:
+        yield nullcontext(Search(librechat["search"], librechat["search_key"]))
+    yield from (connected(*database) for database in config["databases"].items())
+
+
 def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory) -> Iterator[str]:
     """Export or erase one person."""
     with ExitStack() as stack:
-        databases = [stack.enter_context(connected(*database)) for database in config["databases"].items()]
-        records = Records(realm, databases, uploads(config["uploads"], config["bucket"]))
+        databases = [stack.enter_context(store) for store in stores(config)]
+        folders = [uploads(Tree(Path(folder)), config["bucket"]) for folder in [config["librechat"]["data"]] if folder]
+        records = Records(realm, databases, uploads(Folder(Path(config["uploads"])), config["bucket"]), folders)
         if given.verb == "erase":
             yield from records.erase(given.email, at_once=given.at_once)
         else:

@@ -10,10 +10,27 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import product
+from typing import Any, Protocol
 
 type Rows = dict[str, list[dict[str, Any]]]
 """By the names of their tables."""
+
+
+class Store(Protocol):
+    """Where something of people is kept."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def lag_seconds(self) -> int: ...
+
+    def of(self, email: str, *known: str) -> tuple[Rows, list[str]]: ...
+
+    def erase(self, keys: Collection[str]) -> int: ...
+
+    def mentions(self, words: Collection[str]) -> Iterator[tuple[str, str]]: ...
 
 
 class Stuck(Exception):
@@ -24,8 +41,9 @@ class Stuck(Exception):
 class Layout:
     """What a database does not say of itself."""
 
-    identify: str
-    """Query for what it calls the person with a mail address: one column, and a row for each name."""
+    identify: str = ""
+    """Query for what it calls the person with a mail address: one column, and a row for each name. Without one it
+    calls them what others do."""
     things: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Tables whose rows others hang on, and what those say of a row with a certain `id`."""
     organisations: frozenset[str] = frozenset()
@@ -54,7 +72,9 @@ LITELLM = Layout(
     lag_seconds=30,
 )
 KEYCLOAK = Layout("SELECT id FROM user_entity WHERE lower(email) = lower(%s)")
-LAYOUTS = {"open_webui": OPEN_WEBUI, "litellm": LITELLM, "keycloak": KEYCLOAK}
+# What was uploaded to an agent says that it is the agent's, and of whose file it is a piece.
+LIBRECHAT = Layout(hints={"langchain_pg_embedding": "cmetadata->>'user_id'"})
+LAYOUTS = {"open_webui": OPEN_WEBUI, "litellm": LITELLM, "keycloak": KEYCLOAK, "librechat": LIBRECHAT}
 
 FOREIGN_KEY = "23503"  # PostgreSQL's code for a row that others need
 
@@ -75,10 +95,17 @@ class Database:
     cursor: Any
     layout: Layout
 
+    @property
+    def lag_seconds(self) -> int:
+        """After which the application has written what somebody did."""
+        return self.layout.lag_seconds
+
     def of(self, email: str, *known: str) -> tuple[Rows, list[str]]:
         """Return all rows of the person, and what the database calls them; `known` are names that others gave."""
-        self.cursor.execute(self.layout.identify, [email])
-        keys = {email, email.lower(), *known} | {str(next(iter(row.values()))) for row in self.cursor}
+        keys = {email, email.lower(), *known}
+        if self.layout.identify:
+            self.cursor.execute(self.layout.identify, [email])
+            keys |= {str(next(iter(row.values()))) for row in self.cursor}
         while True:
             theirs = {table: where for table, where in self._tables() if table not in self.layout.organisations}
             rows = {table: found for table, where in theirs.items() if (found := self._select(table, where, keys))}
@@ -110,14 +137,15 @@ class Database:
                 raise Stuck(f"{self.name}: rows of {', '.join(left)} are needed by others")
         return deleted
 
-    def mentions(self, text: str) -> Iterator[str]:
-        """Name each table with a row in which the text stands anywhere, whatever its case."""
+    def mentions(self, words: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield each word with each table with a row in which it stands anywhere, whatever its case."""
         self.cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1")
-        for table in [row["tablename"] for row in self.cursor.fetchall()]:
+        tables = [row["tablename"] for row in self.cursor.fetchall()]
+        for word, table in product(sorted(words), tables):
             query = f"SELECT count(*) AS n FROM {quoted(table)} t WHERE strpos(lower(t::text), lower(%s)) > 0"
-            self.cursor.execute(query, [text])
+            self.cursor.execute(query, [word])
             if count := self.cursor.fetchone()["n"]:
-                yield f"{self.name}: {table} ({count})"
+                yield word, f"{self.name}: {table} ({count})"
 
     def _tables(self) -> Iterator[tuple[str, str]]:
         """Yield each table with the condition that a row says one of the keys, which `%(keys)s` stands for."""

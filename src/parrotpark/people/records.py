@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from parrotpark.people.databases import Database
+from parrotpark.people.databases import Store
 from parrotpark.people.directory import Directory
-from parrotpark.people.uploads import Uploads
+from parrotpark.people.uploads import S3, Uploads
 
 FILES = "file"  # the chat's table of uploads
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The stores: sign-on, databases, uploads."""
+    """The stores: sign-on, databases, uploads that a database names, and those in folders named after people."""
 
     directory: Directory
-    databases: Sequence[Database]
+    databases: Sequence[Store]
     uploads: Uploads
+    folders: Sequence[Uploads] = ()
 
     def export(self, email: str, to: BinaryIO) -> Iterator[str]:
         """Write a tar.gz with a document for each table, and the files; yield what is in it.
@@ -33,9 +34,11 @@ class Records:
             Refused: there is no such person.
         """
         person = self.directory.get(email)
+        keys = {email, person.id}
         with tarfile.open(fileobj=to, mode="w:gz") as archive:
             for database in self.databases:
-                rows, _ = database.of(email, person.id)
+                rows, found_keys = database.of(email, *keys)
+                keys |= {*found_keys}
                 for table, found in rows.items():
                     _add(archive, f"{database.name}/{table}.json", _document(found))
                 yield f"{database.name}: {sum(map(len, rows.values()))} rows"
@@ -47,6 +50,11 @@ class Records:
                         _add(archive, f"files/{row['id']}/{Path(str(row['filename'])).name}", content)
                 if FILES in rows:
                     yield f"files: {count}"
+            for folder in self.folders:
+                paths = [*folder.of(keys)]
+                for path in paths:
+                    _add(archive, _name(path), folder.read(path) or b"")
+                yield f"files: {len(paths)}"
 
     def erase(self, email: str, *, at_once: bool = False) -> Iterator[str]:
         """Delete all that is kept of a person; yield what is gone, and what others have written about them.
@@ -60,7 +68,7 @@ class Records:
             self.directory.delete(person)
             yield f"sign-on: {email} is gone"
         for database in self.databases:
-            if (lag := database.layout.lag_seconds) and not at_once:
+            if (lag := database.lag_seconds) and not at_once:
                 yield f"{database.name}: waiting {lag} s until it has written what they did last"
                 time.sleep(lag)
             rows, found = database.of(email, *keys)
@@ -69,9 +77,20 @@ class Records:
                 if row.get("path"):
                     self.uploads.delete(row["path"])
             yield f"{database.name}: {database.erase(found)} rows are gone"
-        for word in sorted(keys):
-            for place in (place for database in self.databases for place in database.mentions(word)):
+        for folder in self.folders:
+            paths = [*folder.of(keys)]
+            for path in paths:
+                folder.delete(path)
+            yield f"files: {len(paths)} are gone"
+        for database in self.databases:
+            for word, place in database.mentions(keys):
                 yield f"somebody else's data still mention {word}: {place}"
+
+
+def _name(path: str) -> str:
+    """Name a file in an archive so that it lies below `files`, whatever it was called."""
+    parts = path.removeprefix(S3).split("/")
+    return "/".join(["files", *(part for part in parts if part not in ("", ".", ".."))])
 
 
 def _document(content: Any) -> bytes:

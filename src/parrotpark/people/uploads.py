@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 S3 = "s3://"
 
 
 class Uploads(Protocol):
-    """Where uploads are kept; `path` is what the chat's table of files says."""
+    """Where uploads are kept; `path` is what the chat's table of files says, or `of`."""
+
+    def of(self, keys: Collection[str]) -> Iterator[str]:
+        """Yield the path of each file in a folder that is named after somebody."""
 
     def read(self, path: str) -> bytes | None: ...
 
@@ -23,6 +26,12 @@ class Folder:
     """A folder of this host, which the chat in its container knows by another name."""
 
     folder: Path
+
+    def of(self, keys: Collection[str]) -> Iterator[str]:
+        for path in sorted(self.folder.rglob("*")):
+            name = str(path.relative_to(self.folder))
+            if path.is_file() and within(name, keys):
+                yield name
 
     def read(self, path: str) -> bytes | None:
         file = self._file(path)
@@ -36,12 +45,32 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
+class Tree(Folder):
+    """A folder with one for each person somewhere below: what is in there goes by its path from here."""
+
+    def delete(self, path: str) -> None:
+        file = self._file(path)
+        file.unlink(missing_ok=True)
+        if file.parent.exists() and not any(file.parent.iterdir()):
+            file.parent.rmdir()
+
+    def _file(self, path: str) -> Path:
+        return self.folder / path
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """A bucket, through a client of boto3; what was uploaded before there was one lies in a folder."""
 
     client: Any
     name: str
     before: Folder
+
+    def of(self, keys: Collection[str]) -> Iterator[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        names = (entry["Key"] for page in pages for entry in page.get("Contents", []))
+        yield from (f"{S3}{self.name}/{name}" for name in names if within(name, keys))
+        yield from self.before.of(keys)
 
     def read(self, path: str) -> bytes | None:
         if not path.startswith(S3):
@@ -62,10 +91,15 @@ class Bucket:
         return path.removeprefix(f"{S3}{self.name}/")
 
 
-def uploads(folder: str, bucket: Mapping[str, str]) -> Uploads:
+def within(path: str, keys: Collection[str]) -> bool:
+    """Tell whether one of the folders that a file is in has the name of a key."""
+    return any(part in keys for part in PurePosixPath(path).parent.parts)
+
+
+def uploads(folder: Folder, bucket: Mapping[str, str]) -> Uploads:
     """Open where uploads are: the bucket, if there is one."""
     if not bucket["endpoint"]:
-        return Folder(Path(folder))
+        return folder
     import boto3
     from botocore.config import Config
 
@@ -77,4 +111,4 @@ def uploads(folder: str, bucket: Mapping[str, str]) -> Uploads:
         aws_secret_access_key=bucket["secret_key"],
         config=Config(s3={"addressing_style": "path"}),
     )
-    return Bucket(client, bucket["name"], Folder(Path(folder)))
+    return Bucket(client, bucket["name"], folder)

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from parrotpark.people.databases import Layout
 from parrotpark.people.directory import Directory, Refused
 from parrotpark.people.records import Records
-from parrotpark.people.uploads import Bucket, Folder
+from parrotpark.people.uploads import Bucket, Folder, Tree, Uploads, within
 from tests.unit.parrotpark.people.test_directory import ADA, Realm
 
 
@@ -24,7 +23,7 @@ class Table:
     """A database of one table, whose rows say whose they are."""
 
     name: str
-    layout: Layout = field(default=Layout(""))
+    lag_seconds: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def of(self, email: str, *known: str) -> tuple[dict[str, Any], list[str]]:
@@ -37,8 +36,8 @@ class Table:
         gone, self.rows = len(self.rows) - len(left), left
         return gone
 
-    def mentions(self, text: str) -> Iterator[str]:
-        yield from (f"{self.name}: file" for row in self.rows if text in json.dumps(row))
+    def mentions(self, words: Collection[str]) -> Iterator[tuple[str, str]]:
+        yield from ((word, f"{self.name}: file") for word in words for row in self.rows if word in json.dumps(row))
 
 
 @pytest.fixture
@@ -73,10 +72,8 @@ def records(folder: Path) -> Records:
             },
         ],
     )
-    spend = Table(
-        "spend", Layout("", lag_seconds=30), [{"id": "3", "user_id": "id-0"}, {"id": "4", "user_id": f"chat-{ADA}"}]
-    )
-    return Records(directory, [chat, spend], Folder(folder))  # type: ignore[list-item]
+    spend = Table("spend", 30, [{"id": "3", "user_id": "id-0"}, {"id": "4", "user_id": f"chat-{ADA}"}])
+    return Records(directory, [chat, spend], Folder(folder))
 
 
 def test_an_export_holds_rows_and_files(records: Records) -> None:
@@ -86,7 +83,7 @@ def test_an_export_holds_rows_and_files(records: Records) -> None:
     with tarfile.open(fileobj=archive) as opened:
         assert opened.getnames() == ["chat/file.json", "files/1/letter.txt", "spend/file.json"]
         assert json.load(opened.extractfile("chat/file.json") or io.BytesIO())[0]["id"] == "1"
-    assert said == ["chat: 1 rows", "files: 1", "spend: 1 rows", "files: 0"]
+    assert said == ["chat: 1 rows", "files: 1", "spend: 2 rows", "files: 0"]
 
 
 def test_an_erasure_takes_what_is_theirs_and_tells_who_mentions_them(records: Records, folder: Path) -> None:
@@ -112,6 +109,68 @@ def test_nobody_is_exported_in_words(records: Records) -> None:
         [*records.export("bob@example.org", io.BytesIO())]
 
 
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """A folder with those of people in it, as LibreChat keeps files."""
+    root = tmp_path / "librechat"
+    for name in (f"images/chat-{ADA}/a.png", f"uploads/chat-{ADA}/a.txt", "uploads/chat-bob/b.txt", f"uploads/{ADA}"):
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    return Tree(root)
+
+
+def in_folders(records: Records, folder: Uploads) -> Records:
+    return Records(records.directory, records.databases, records.uploads, [folder])
+
+
+def test_an_export_holds_what_lies_in_their_folders(records: Records, tree: Tree) -> None:
+    archive = io.BytesIO()
+    said = [*in_folders(records, tree).export(ADA, archive)]
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as opened:
+        names = [name for name in opened.getnames() if "chat-" in name]
+        assert names == [f"files/images/chat-{ADA}/a.png", f"files/uploads/chat-{ADA}/a.txt"]
+        content = opened.extractfile(names[1])
+        assert content is not None
+        assert content.read() == f"uploads/chat-{ADA}/a.txt".encode()
+    assert said[-1] == "files: 2"
+
+
+def test_an_erasure_takes_their_folders(records: Records, tree: Tree) -> None:
+    said = [*in_folders(records, tree).erase(ADA, at_once=True)]
+    assert "files: 2 are gone" in said
+    # Bob's file stays, whatever he called it, and so does one that lies in nobody's folder.
+    left = sorted(str(path.relative_to(tree.folder)) for path in tree.folder.rglob("*"))
+    assert left == ["images", "uploads", f"uploads/{ADA}", "uploads/chat-bob", "uploads/chat-bob/b.txt"]
+
+
+def test_a_file_lies_below_files_whatever_it_is_called(records: Records) -> None:
+    class Odd(Folder):
+        def of(self, keys: Collection[str]) -> Iterator[str]:
+            yield from (path for path in [f"s3://chat/uploads/chat-{ADA}/../../x", "/y"] if keys)
+
+    archive = io.BytesIO()
+    [*in_folders(records, Odd(Path("/nowhere"))).export(ADA, archive)]
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as opened:
+        assert opened.getnames()[-2:] == [f"files/chat/uploads/chat-{ADA}/x", "files/y"]
+
+
+@pytest.mark.parametrize(
+    ("path", "is_theirs"),
+    [
+        ("uploads/7/a", True),
+        ("r/eu/t/x/images/7/a", True),
+        ("uploads/77/a", False),
+        ("uploads/8/7", False),
+        ("7", False),
+    ],
+)
+def test_a_file_is_whose_name_one_of_its_folders_has(path: str, is_theirs: bool) -> None:
+    assert within(path, {"7"}) is is_theirs
+
+
 class Objects:
     """A client of a bucket in memory."""
 
@@ -120,6 +179,14 @@ class Objects:
 
     def __init__(self) -> None:
         self.kept = {"chat/1_letter.txt": b"kept"}
+
+    def get_paginator(self, name: str) -> Objects:
+        assert name == "list_objects_v2"
+        return self
+
+    def paginate(self, Bucket: str) -> Iterator[dict[str, Any]]:  # noqa: N803 - boto3's name
+        yield from ({"Contents": [{"Key": key.removeprefix(f"{Bucket}/")}]} for key in self.kept)
+        yield {}
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
         return {"Body": io.BytesIO(self.kept[f"{Bucket}/{Key}"])}
@@ -138,3 +205,20 @@ def test_a_bucket_is_asked_for_what_is_in_it_and_the_folder_for_the_rest(folder:
     bucket.delete("/app/uploads/2_letter.txt")
     assert objects.kept == {}
     assert [path.name for path in folder.iterdir()] == ["1_letter.txt"]
+
+
+def test_a_bucket_and_the_folder_are_searched_for_their_folders(tree: Tree) -> None:
+    objects = Objects()
+    objects.kept = {f"chat/uploads/chat-{ADA}/c.txt": b"c", "chat/uploads/chat-bob/c.txt": b"d"}
+    bucket = Bucket(objects, "chat", tree)
+    paths = [*bucket.of({f"chat-{ADA}"})]
+    assert paths == [
+        f"s3://chat/uploads/chat-{ADA}/c.txt",
+        f"images/chat-{ADA}/a.png",
+        f"uploads/chat-{ADA}/a.txt",
+    ]
+    assert [bucket.read(path) for path in paths[:2]] == [b"c", f"images/chat-{ADA}/a.png".encode()]
+    for path in paths:
+        bucket.delete(path)
+    assert [*bucket.of({f"chat-{ADA}"})] == []
+    assert [*objects.kept] == ["chat/uploads/chat-bob/c.txt"]

@@ -6,8 +6,11 @@ const need = (name) => {
   return process.env[name]
 }
 const indexes = new Map()
+const deleted = [0] // by the number of the task: the first is of those that delete nothing
 
 function answer(method, path, body) {
+  const [, task] = /^\/tasks\/(\d+)$/.exec(path) ?? []
+  if (task) return { status: 'succeeded', details: { deletedDocuments: deleted[task] } }
   const [, index, part = ''] = /^\/indexes\/([\w-]+)(?:\/(.*))?$/.exec(path) ?? []
   const documents = indexes.get(index) ?? indexes.set(index, []).get(index)
   if (part === 'search') return { hits: documents.filter((each) => JSON.stringify(each).includes(body.q)) }
@@ -15,6 +18,12 @@ function answer(method, path, body) {
   if (part === 'settings' && method === 'GET') return { filterableAttributes: ['user'] }
   if (part === '' && method === 'GET') return { uid: index }
   if (part.startsWith('documents') && method === 'GET') return { results: documents }
+  if (part === 'documents/delete') {
+    const people = JSON.parse(/^user IN (\[.*\])$/.exec(body.filter)[1])
+    const left = documents.filter(({ user }) => !people.includes(user))
+    indexes.set(index, left)
+    return { taskUid: deleted.push(documents.length - left.length) - 1, status: 'enqueued' }
+  }
   if (part.startsWith('documents') && body) documents.push(...[body].flat())
   return { taskUid: 0, status: 'enqueued' }
 }
