@@ -86,6 +86,7 @@ def test_an_erasure_takes_what_is_theirs_and_tells_who_mentions_them(records: Re
 
 
 def test_an_erasure_that_broke_off_is_finished_by_the_next(records: Records) -> None:
+    assert records.directory
     records.directory.delete(records.directory.get(ADA))
     assert next(records.erase(ADA)) == "chat: 1 rows are gone"
 
