@@ -23,12 +23,14 @@ from parrotpark.shared import keycloak
 CONFIG = Path("/etc/parrotpark-people/config.json")
 
 
-def directory(config: dict[str, Any]) -> Directory:
-    """Sign in to the realm that the configuration names.
+def directory(config: dict[str, Any]) -> Directory | None:
+    """Sign in to the realm that the configuration names; return None where it names an issuer of somebody else's.
 
     Raises:
         Refused: it does not answer, or does not know this program.
     """
+    if config["issuer"]:
+        return None
     context = ssl.create_default_context()
     try:
         token = keycloak.sign_in(config["keycloak"], context)
@@ -113,25 +115,30 @@ def answer(given: argparse.Namespace) -> Iterator[str]:
     """Do what was asked for, and yield what to say of it."""
     config = json.loads(given.config.read_text())
     realm = directory(config)
+    if given.verb in ("export", "erase"):
+        yield from about(given, config, realm)
+        return
+    if realm is None:
+        raise Refused(f"people sign in at {config['issuer']}: invite them there, where they are listed, too")
     match given.verb:
         case "list" | "budgets" as verb:
             about_money = listed if verb == "list" else assign
             yield from about_money(realm, Gateway(**config["gateway"]), Budgets(**config["budgets"]))
         case "invite":
             yield from invited(realm.invite(given.email, given.name, given.group), config["address"])
-        case "export" | "erase":
-            yield from about(given, config, realm)
         case "ensure":
             yield from ensure(realm, json.load(sys.stdin), check=given.check)
 
 
-def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory) -> Iterator[str]:
+def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory | None) -> Iterator[str]:
     """Export or erase one person."""
     with ExitStack() as stack:
         databases = [stack.enter_context(connected(*database)) for database in config["databases"].items()]
         records = Records(realm, databases, uploads(config["uploads"], config["bucket"]))
         if given.verb == "erase":
             yield from records.erase(given.email, at_once=given.at_once)
+            if realm is None:
+                yield f"sign-on: {given.email} comes back by signing in, unless {config['issuer']} refuses"
         else:
             given.to.touch(mode=0o600)
             with given.to.open("wb") as file:
