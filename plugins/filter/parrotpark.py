@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from parrotpark.control import front, models, program
+from parrotpark.control import front, models, program, sign_on
 from parrotpark.control.models import ModelError
 from parrotpark.control.slots import Slot, SlotError, slot_document, slots
 from parrotpark.golden import plan as golden
@@ -100,6 +100,11 @@ def addresses(domain: str, port: int | str) -> list[str]:
     return front.addresses(domain, int(port))
 
 
+def sign_on_addresses(domain: str, port: int | str, issuer: str) -> list[str]:
+    """List where our own Keycloak answers; nowhere if people sign in at an issuer."""
+    return sign_on.addresses(domain, int(port), issuer)
+
+
 def redirects(domain: str, to: str) -> list[dict[str, Any]]:
     """Send people who took another address to where they wanted, in the words of `caddy_redirects`."""
     names = front.other_addresses(domain)
@@ -175,6 +180,9 @@ class FilterModule:
             "parrotpark_realm_groups": realm_groups,
             "parrotpark_addresses": addresses,
             "parrotpark_redirects": redirects,
+            "parrotpark_sign_on_addresses": sign_on_addresses,
+            "parrotpark_provider": sign_on.provider,
+            "parrotpark_databases": sign_on.databases,
             "parrotpark_publicly_trusted": front.publicly_trusted,
             "parrotpark_own_ca": front.own_ca,
             "parrotpark_first_model": _from_catalogue(models.first_model),

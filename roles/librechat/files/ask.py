@@ -30,9 +30,17 @@ def answer(request: urllib.request.Request | str) -> tuple[int, bytes]:
         return error.code, error.read()
 
 
+def lead(name: str, address: str) -> None:
+    """Let a name lead to an address, as it does in the container."""
+    resolve = socket.getaddrinfo
+    socket.getaddrinfo = lambda host, *rest, **more: resolve(address if host == name else host, *rest, **more)
+
+
 def provider(oidc: Mapping[str, str]) -> str | None:
     """Ask for the provider's description, and whether it takes the secret: a code that it never gave tells."""
     issuer = oidc["issuer"]
+    if oidc["address"]:
+        lead(str(urllib.parse.urlsplit(issuer).hostname), oidc["address"])
     try:
         said = json.loads(answer(issuer.rstrip("/") + "/.well-known/openid-configuration")[1])
     except (OSError, ValueError) as error:

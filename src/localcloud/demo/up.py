@@ -98,7 +98,8 @@ def print_summary(endpoints: verify.Endpoints, times: Sequence[tuple[str, float]
     print("\n" + "".join(f"  {title:<20}{seconds:>7.0f} s\n" for title, seconds in times), end="")
     print(f"  {'Everything':<20}{total:>7.0f} s   {cost}\n")
     print(f"  Chat      {endpoints.chat}")
-    print(f"  Sign in   run make invite PERSON={endpoints.admin_email} GROUP=administrators: it shows a first password")
+    invite = f"run make invite PERSON={endpoints.admin_email} GROUP=administrators: it shows a first password"
+    print(f"  Sign in   {f'at {endpoints.issuer}' if endpoints.issuer else invite}")
     print(f"  API       {endpoints.api}\n  Keys, CA  {ENDPOINTS}\n")
     print("  From a laptop: ssh -L 8443:localhost:8443 root@this-machine, then open the same address there.")
     print(f"  The browser warns until it trusts the CA in {endpoints.ca}.")

@@ -41,6 +41,28 @@ def sign_in(chat: str, ca: str, login: str, password: str) -> str:
     return token
 
 
+def way_in(chat: str, ca: str) -> str:
+    """Return the page, without its query, that the chat at this URL sends people to who want to sign in.
+
+    `ca` is as for `sign_in`. The page itself is not asked: it may be out of reach from here.
+
+    Raises:
+        SignInFailed: it sends them nowhere.
+    """
+    browser = urllib.request.build_opener(_Stay(), _Https(ssl.create_default_context(cafile=ca or None)))
+    url = f"{chat}/oauth/oidc/login"
+    try:
+        with browser.open(url, timeout=SECONDS) as answer:
+            page, said = "", str(answer.status)
+    except urllib.error.HTTPError as error:
+        page, said = error.headers.get("Location") or "", str(error.code)
+    except OSError as error:
+        raise SignInFailed(f"{url} does not answer: {error}") from error
+    if not page.startswith("https://") or page.startswith(f"{chat}/"):
+        raise SignInFailed(f"{url} leads to no sign-in page: {page or said}")
+    return page.partition("?")[0]
+
+
 class _Page(HTMLParser):
     """A page of HTML: where its form leads, and what it tells people besides."""
 
@@ -82,6 +104,14 @@ class _Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._hidden:
             self._words.append(data)
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: a redirect is an error, which tells where it would lead."""
+
+    @override
+    def redirect_request(self, *_: object) -> None:
+        return None
 
 
 class _Https(urllib.request.HTTPSHandler):

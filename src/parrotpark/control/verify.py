@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from parrotpark.control.answers import Messages, Unanswered, answer
-from parrotpark.control.sign_in import SignInFailed, sign_in
+from parrotpark.control.sign_in import SignInFailed, sign_in, way_in
 
 QUESTION = "What is the capital of France?"
 ANSWER_SECONDS = 180  # a model without a GPU is slow
@@ -38,6 +38,8 @@ class Endpoints:
     admin_email: str
     check_email: str
     check_password: str
+    issuer: str = ""
+    """Where people sign in, if it is none of ours: then the account to check with is nowhere."""
 
 
 def load(path: Path) -> Endpoints:
@@ -48,6 +50,8 @@ def load(path: Path) -> Endpoints:
 def check(endpoints: Endpoints) -> Iterator[str]:
     """Open the page, sign in, ask in the chat, embed a word by the API; yield a line for each step that works.
 
+    Where people sign in at an issuer that is none of ours, see that the chat leads there, and ask by the API.
+
     Raises:
         CheckFailed: a step does not work.
     """
@@ -55,6 +59,12 @@ def check(endpoints: Endpoints) -> Iterator[str]:
     if b"<html" not in chat.call("").lower():
         raise CheckFailed(f"{endpoints.chat} does not show a page: see make logs HOST=entry UNIT=caddy")
     yield f"{endpoints.chat} shows the chat"
+    yield from (_at_an_issuer if endpoints.issuer else _as_a_person)(endpoints, api)
+    embedded = api.json("/embeddings", {"model": endpoints.embedding_model, "input": ["parrot"]})
+    yield f"{endpoints.embedding_model} embeds into {len(embedded['data'][0]['embedding'])} dimensions"
+
+
+def _as_a_person(endpoints: Endpoints, api: _Web) -> Iterator[str]:
     try:
         token = sign_in(endpoints.chat, endpoints.ca, endpoints.check_email, endpoints.check_password)
     except SignInFailed as error:
@@ -62,8 +72,19 @@ def check(endpoints: Endpoints) -> Iterator[str]:
     person = _Web(endpoints.chat, endpoints.ca, token)
     yield f"{endpoints.check_email} can sign in"
     yield f"{QUESTION} {_ask_in_chat(person, api, endpoints.chat_model).splitlines()[0]}"
-    embedded = api.json("/embeddings", {"model": endpoints.embedding_model, "input": ["parrot"]})
-    yield f"{endpoints.embedding_model} embeds into {len(embedded['data'][0]['embedding'])} dimensions"
+
+
+def _at_an_issuer(endpoints: Endpoints, api: _Web) -> Iterator[str]:
+    try:
+        page = way_in(endpoints.chat, endpoints.ca)
+    except SignInFailed as error:
+        raise CheckFailed(f"{error}; see make logs HOST=entry UNIT=open-webui") from error
+    yield f"{endpoints.chat} sends people to {page}"
+    said = _ask(api, endpoints.chat_model, [{"role": "user", "content": QUESTION}]).strip()
+    if not said:
+        raise CheckFailed(f"{endpoints.chat_model} answers nothing; see make logs HOST=gpu")
+    yield f"{QUESTION} {said.splitlines()[0]}"
+    yield f"not checked: a sign-in and a question in the chat, as we have no account at {endpoints.issuer}"
 
 
 def _ask(api: _Web, model: str, messages: Messages) -> str:

@@ -25,12 +25,14 @@ from parrotpark.shared import keycloak
 CONFIG = Path("/etc/parrotpark-people/config.json")
 
 
-def directory(config: dict[str, Any]) -> Directory:
-    """Sign in to the realm that the configuration names.
+def directory(config: dict[str, Any]) -> Directory | None:
+    """Sign in to the realm that the configuration names; return None where it names an issuer of somebody else's.
 
     Raises:
         Refused: it does not answer, or does not know this program.
     """
+    if config["issuer"]:
+        return None
     context = ssl.create_default_context()
     try:
         token = keycloak.sign_in(config["keycloak"], context)
@@ -115,21 +117,33 @@ def answer(given: argparse.Namespace) -> Iterator[str]:
     """Do what was asked for, and yield what to say of it."""
     config = json.loads(given.config.read_text())
     realm = directory(config)
+    if given.verb in ("export", "erase"):
+        yield from about(given, config, realm)
+        return
+    if realm is None:
+        raise Refused(f"people sign in at {config['issuer']}: invite them there, where they are listed, too")
     match given.verb:
         case "list" | "budgets" as verb:
             about_money = listed if verb == "list" else assign
             yield from about_money(realm, Gateway(**config["gateway"]), Budgets(**config["budgets"]))
         case "invite":
             yield from invited(realm.invite(given.email, given.name, given.group), config["address"])
-        case "export" | "erase":
-            yield from about(given, config, realm)
         case "ensure":
             yield from ensure(realm, json.load(sys.stdin), check=given.check)
 
 
 def stores(config: dict[str, Any]) -> Iterator[AbstractContextManager[Store]]:
-    """Open what is kept of people, LibreChat's first: what it calls somebody, the others do not know."""
+    """Open what is kept of people, LibreChat's first: what it calls somebody, the others do not know.
+
+    Raises:
+        Refused: something is kept where nobody answers.
+    """
     librechat = config["librechat"]
+    if librechat["data"] and not librechat["mongodb"] and Path(librechat["data"]).exists():
+        raise Refused(
+            f"LibreChat has kept data of people in {librechat['data']} and does not run: choose it (parrotpark_chat), "
+            "run make site, and then this again"
+        )
     if librechat["mongodb"]:
         yield documents.connected(librechat["mongodb"])
     if librechat["search"]:
@@ -137,7 +151,7 @@ def stores(config: dict[str, Any]) -> Iterator[AbstractContextManager[Store]]:
     yield from (connected(*database) for database in config["databases"].items())
 
 
-def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory) -> Iterator[str]:
+def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory | None) -> Iterator[str]:
     """Export or erase one person."""
     with ExitStack() as stack:
         databases = [stack.enter_context(store) for store in stores(config)]
@@ -145,6 +159,8 @@ def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory) -
         records = Records(realm, databases, uploads(Folder(Path(config["uploads"])), config["bucket"]), folders)
         if given.verb == "erase":
             yield from records.erase(given.email, at_once=given.at_once)
+            if realm is None:
+                yield f"sign-on: {given.email} comes back by signing in, unless {config['issuer']} refuses"
         else:
             given.to.touch(mode=0o600)
             with given.to.open("wb") as file:

@@ -41,6 +41,17 @@ class Invitation:
     password: str
 
 
+def mail_address(text: str) -> str:
+    """Return what is a mail address: of any other text the databases may say that it is somebody's.
+
+    Raises:
+        Refused: this is none.
+    """
+    if not _ADDRESS.fullmatch(text):
+        raise Refused(f"'{text}' is no mail address: PERSON must be one, such as ada@example.org")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Directory:
     """A realm, through calls to its admin API."""
@@ -54,9 +65,7 @@ class Directory:
         Raises:
             Refused: this is no mail address.
         """
-        if not _ADDRESS.fullmatch(email):
-            raise Refused(f"'{email}' is no mail address: PERSON must be one, such as ada@example.org")
-        found = self.call("GET", f"/users?{urlencode({'email': email, 'exact': 'true'})}")
+        found = self.call("GET", f"/users?{urlencode({'email': mail_address(email), 'exact': 'true'})}")
         return self._person(found[0]) if found else None
 
     def get(self, email: str) -> Person:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from parrotpark.people.databases import Store
-from parrotpark.people.directory import Directory
+from parrotpark.people.directory import Directory, mail_address
 from parrotpark.people.uploads import S3, Uploads
 
 FILES = "file"  # the chat's table of uploads
@@ -20,9 +20,9 @@ FILES = "file"  # the chat's table of uploads
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The stores: sign-on, databases, uploads that a database names, and those in folders named after people."""
+    """The stores: sign-on unless it is of others, databases, uploads that a database names, and folders of people."""
 
-    directory: Directory
+    directory: Directory | None
     databases: Sequence[Store]
     uploads: Uploads
     folders: Sequence[Uploads] = ()
@@ -31,10 +31,9 @@ class Records:
         """Write a tar.gz with a document for each table, and the files; yield what is in it.
 
         Raises:
-            Refused: there is no such person.
+            Refused: there is no such person, or this is no mail address.
         """
-        person = self.directory.get(email)
-        keys = {email, person.id}
+        keys = {email, self.directory.get(email).id if self.directory else mail_address(email)}
         with tarfile.open(fileobj=to, mode="w:gz") as archive:
             for database in self.databases:
                 rows, found_keys = database.of(email, *keys)
@@ -61,10 +60,13 @@ class Records:
 
         What they did last may not be written yet: it is waited for, unless they are known to be idle (`at_once`).
         Whatever a broken-off run has left goes the next time: nobody has to be there.
+
+        Raises:
+            Refused: this is no mail address.
         """
-        person = self.directory.find(email)
-        keys = {email, *([person.id] if person else [])}
-        if person:
+        keys = {mail_address(email)}
+        if self.directory and (person := self.directory.find(email)):
+            keys.add(person.id)
             self.directory.delete(person)
             yield f"sign-on: {email} is gone"
         for database in self.databases:

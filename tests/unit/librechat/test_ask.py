@@ -85,6 +85,7 @@ def needs(server: Server, **changes: Any) -> dict[str, Any]:
         "mongodb": f"mongodb://user:p%40ss@127.0.0.1:{server.server_port}/LibreChat?authSource=admin",
         "oidc": {
             "issuer": server.address,
+            "address": "",
             "client": "chat",
             "secret": "right",
             "back": "https://chat/oauth/openid/callback",
@@ -102,6 +103,13 @@ def needs(server: Server, **changes: Any) -> dict[str, Any]:
         part, _, name = path.partition("__")
         needs[part] = {**needs[part], name: value} if name else value  # type: ignore[dict-item]
     return needs
+
+
+def test_a_name_leads_where_it_is_told_to(server: Server) -> None:
+    issuer = f"http://provider.invalid:{server.server_port}"
+    server.description |= {"issuer": issuer, "token_endpoint": f"{issuer}/token"}
+    assert said(needs(server, oidc__issuer=issuer)).startswith("librechat_oidc_issuer: no OpenID Connect provider")
+    assert said(needs(server, oidc__issuer=issuer, oidc__address="127.0.0.1")) == ""
 
 
 def test_nothing_is_said_where_all_is_right(server: Server) -> None:

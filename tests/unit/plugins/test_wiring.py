@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
@@ -30,14 +29,6 @@ SURROUNDINGS = {
     "ansible_run_tags": ["all"],
     "ansible_skip_tags": [],
 }
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("x")
-    return tmp_path
 
 
 def inputs(home: str) -> dict[str, Any]:

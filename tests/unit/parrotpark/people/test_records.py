@@ -100,6 +100,7 @@ def test_what_they_did_last_is_waited_for(records: Records, slept: list[float]) 
 
 
 def test_an_erasure_that_broke_off_is_finished_by_the_next(records: Records) -> None:
+    assert records.directory
     records.directory.delete(records.directory.get(ADA))
     assert next(records.erase(ADA)) == "chat: 1 rows are gone"
 
