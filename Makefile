@@ -126,7 +126,7 @@ test: ## Unit tests, then the whole stack and its tests
 
 # Python's tests use packages of Node, too.
 unit: packages .venv/dev ## Unit tests, of Python and of the stand-ins in Node
-	for stand_in in src/localcloud/demo/stand_ins/*/package.json; do \
+	set -e; for stand_in in src/localcloud/demo/stand_ins/*/package.json; do \
 	  npm --prefix "$$(dirname "$$stand_in")" ci --ignore-scripts --silent; \
 	  npm --prefix "$$(dirname "$$stand_in")" test; \
 	done

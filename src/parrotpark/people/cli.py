@@ -155,7 +155,8 @@ def about(given: argparse.Namespace, config: dict[str, Any], realm: Directory | 
     """Export or erase one person."""
     with ExitStack() as stack:
         databases = [stack.enter_context(store) for store in stores(config)]
-        folders = [uploads(Tree(Path(folder)), config["bucket"]) for folder in [config["librechat"]["data"]] if folder]
+        librechat = config["librechat"]
+        folders = [uploads(Tree(Path(librechat["data"])), config["bucket"])] if librechat["mongodb"] else []
         records = Records(realm, databases, uploads(Folder(Path(config["uploads"])), config["bucket"]), folders)
         if given.verb == "erase":
             yield from records.erase(given.email, at_once=given.at_once)

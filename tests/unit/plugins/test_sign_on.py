@@ -25,7 +25,8 @@ def ours(home: Path) -> dict[str, Any]:
     given = {name: value for name, value in inputs(str(home)).items() if name != "parrotpark_oidc_client_secret_file"}
     # The schema's default is a template, which only an inventory fills in.
     domain = {"parrotpark_sign_on_domain": "auth.localhost"}
-    return {**given, **domain, "parrotpark_open_webui_image": f"chat@sha256:{'0' * 64}"}
+    chat = {"parrotpark_chat": "open_webui", "parrotpark_open_webui_image": f"chat@sha256:{'0' * 64}"}
+    return {**given, **domain, **chat}
 
 
 @pytest.fixture
@@ -95,7 +96,8 @@ def test_sign_on_has_a_name_and_a_database_only_where_it_is_ours(ours: dict[str,
     own, other = wired(ours), wired(theirs)
     assert answering(own) == ["localhost", "localhost:8443", "auth.localhost", "auth.localhost:8443"]
     assert answering(other) == ["localhost", "localhost:8443"]
-    for values, names in ((own, ["keycloak", "open_webui", "litellm"]), (other, ["open_webui", "litellm"])):
+    others = ["open_webui", "librechat", "litellm"]
+    for values, names in ((own, ["keycloak", *others]), (other, others)):
         assert [database["name"] for database in values["postgresql_databases"]] == names
         assert [database["name"] for database in values["people_databases"]] == names
         assert [database.keys() for database in values["people_databases"]] == [{"name", "password"}] * len(names)
@@ -112,7 +114,7 @@ def roles_run(given: dict[str, Any]) -> list[str]:
     """The roles of the entry server that are not skipped."""
     (play,) = [play for play in PLAYS if play["name"] == "Converge the entry server"]
     own = {name: trust_as_template(value) for name, value in play["vars"].items()}
-    templar = Templar(DataLoader(), variables={**wired(given), **own})
+    templar = Templar(DataLoader(), variables={**given, **wired(given), **own})
     return [
         role["role"]
         for role in play["roles"]

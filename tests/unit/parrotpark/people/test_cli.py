@@ -29,7 +29,13 @@ def chat() -> Table:
 @pytest.fixture
 def run(chat: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command where there is an issuer and a database."""
-    config = {"issuer": ISSUER, "databases": {"chat": "x"}, "uploads": str(tmp_path), "bucket": {"endpoint": ""}}
+    config = {
+        "issuer": ISSUER,
+        "databases": {"chat": "x"},
+        "uploads": str(tmp_path),
+        "bucket": {"endpoint": ""},
+        "librechat": {"mongodb": "", "search": "", "search_key": "", "data": str(tmp_path / "librechat")},
+    }
     (tmp_path / "config.json").write_text(json.dumps(config))
 
     @contextmanager
@@ -80,4 +86,13 @@ def test_what_is_no_address_is_nobody(
     assert run("erase", email) == 1
     assert run("export", email, "--to", str(tmp_path / "x.tar.gz")) == 1
     assert capsys.readouterr().err.count("is no mail address: PERSON must be one") == 2
+    assert len(chat.rows) == 3
+
+
+def test_what_is_kept_where_nobody_answers_is_not_left_behind_in_silence(
+    run: Run, chat: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "librechat").mkdir()
+    assert run("erase", ADA) == 1
+    assert "LibreChat has kept data of people" in capsys.readouterr().err
     assert len(chat.rows) == 3
