@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from testinfra.host import Host
 
 from tests.e2e.pages import ask, enter
+from tests.e2e.stores import spend_all
 
 GUEST, MEMBER = "guest@parrotpark.invalid", "member@parrotpark.invalid"
 SPENT = 1.5  # of the one dollar that guests have
@@ -23,8 +24,7 @@ WRITTEN_WITHIN_SECONDS = 60
 def guest(person: Callable[..., Mapping[str, str]], entry: Host) -> Mapping[str, str]:
     """Somebody of a group with a small budget, who has spent it."""
     login = person(GUEST, "guests")
-    assert f"{GUEST} has the budget of guests now" in entry.check_output("parrotpark-people budgets")
-    sql(entry, f"UPDATE \"LiteLLM_EndUserTable\" SET spend = {SPENT} WHERE user_id = '{GUEST}'")
+    spend_all(entry, GUEST, SPENT)
     return login
 
 

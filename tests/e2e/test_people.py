@@ -9,7 +9,6 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import boto3
 import httpx2
 import pytest
 from playwright.sync_api import Page, expect
@@ -18,6 +17,7 @@ from testinfra.host import Host
 from parrotpark.control.sign_in import sign_in
 from parrotpark.control.verify import Endpoints
 from tests.e2e.pages import ask, enter
+from tests.e2e.stores import objects, places
 
 CANARY = "Quellenfeld-4711"
 LETTER = b"A letter of Ada's."
@@ -135,33 +135,3 @@ def others(entry: Host) -> str:
     tables = ("chat", "chat_message", "document_chunk", "file", "folder", "knowledge", "memory")
     each = " UNION ALL ".join(f"SELECT '{table}', t::text FROM {table} t" for table in tables)
     return str(entry.check_output("runuser -u postgres -- psql -At open_webui -c %s | sort", each))
-
-
-def objects(entry: Host) -> dict[str, bytes]:
-    """Read all that lies in the chat's bucket, as its own key does."""
-    inputs = entry.ansible.get_variables()
-    (bucket,) = (each for each in inputs["parrotpark_s3_buckets"] if each["purpose"] == "chat")
-    client = boto3.client(
-        "s3",
-        endpoint_url=inputs["parrotpark_s3_endpoint"],
-        region_name=inputs["parrotpark_s3_region"],
-        aws_access_key_id=bucket["access_key_id"],
-        aws_secret_access_key=Path(bucket["secret_key_file"]).read_text().strip(),
-    )
-    keys = [found["Key"] for found in client.list_objects_v2(Bucket=bucket["name"]).get("Contents", [])]
-    return {key: client.get_object(Bucket=bucket["name"], Key=key)["Body"].read() for key in keys}
-
-
-def places(entry: Host, word: str) -> list[str]:
-    """Name every row of every database, every object of the bucket and every upload on disk that has the word in it."""
-    dump = "runuser -u postgres -- pg_dumpall --data-only --rows-per-insert=1 | grep -ai %s | cut -c-60"
-    files = "grep -ralie %s /srv/data/open_webui/uploads || test $? = 1"
-    names = "find /srv/data/open_webui -iname %s"
-    rows = entry.run(dump, word).stdout.splitlines()
-    found = [key for key, content in objects(entry).items() if word in key or word.encode() in content]
-    return [
-        *rows,
-        *found,
-        *entry.check_output(files, word).splitlines(),
-        *entry.check_output(names, f"*{word}*").splitlines(),
-    ]

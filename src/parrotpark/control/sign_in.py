@@ -41,8 +41,8 @@ def sign_in(chat: str, ca: str, login: str, password: str) -> str:
     return token
 
 
-def way_in(chat: str, ca: str) -> str:
-    """Return the page, without its query, that the chat at this URL sends people to who want to sign in.
+def way_in(url: str, ca: str) -> str:
+    """Return the page, without its query, that a URL of the chat sends people to who want to sign in.
 
     `ca` is as for `sign_in`. The page itself is not asked: it may be out of reach from here.
 
@@ -50,7 +50,6 @@ def way_in(chat: str, ca: str) -> str:
         SignInFailed: it sends them nowhere.
     """
     browser = urllib.request.build_opener(_Stay(), _Https(ssl.create_default_context(cafile=ca or None)))
-    url = f"{chat}/oauth/oidc/login"
     try:
         with browser.open(url, timeout=SECONDS) as answer:
             page, said = "", str(answer.status)
@@ -58,7 +57,7 @@ def way_in(chat: str, ca: str) -> str:
         page, said = error.headers.get("Location") or "", str(error.code)
     except OSError as error:
         raise SignInFailed(f"{url} does not answer: {error}") from error
-    if not page.startswith("https://") or page.startswith(f"{chat}/"):
+    if not page.startswith("https://") or page.startswith("/".join(url.split("/")[:3]) + "/"):
         raise SignInFailed(f"{url} leads to no sign-in page: {page or said}")
     return page.partition("?")[0]
 

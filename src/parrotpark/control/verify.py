@@ -18,6 +18,7 @@ from parrotpark.control.answers import Messages, Unanswered, answer
 from parrotpark.control.sign_in import SignInFailed, sign_in, way_in
 
 QUESTION = "What is the capital of France?"
+UNKNOWN = {"librechat": "only Open WebUI's pages are known here"}
 ANSWER_SECONDS = 180  # a model without a GPU is slow
 
 
@@ -38,6 +39,10 @@ class Endpoints:
     admin_email: str
     check_email: str
     check_password: str
+    software: str
+    """Of the chat: `open_webui` or `librechat`."""
+    sign_in: str
+    """Where the chat sends people from who want to sign in."""
     issuer: str = ""
     """Where people sign in, if it is none of ours: then the account to check with is nowhere."""
 
@@ -50,7 +55,7 @@ def load(path: Path) -> Endpoints:
 def check(endpoints: Endpoints) -> Iterator[str]:
     """Open the page, sign in, ask in the chat, embed a word by the API; yield a line for each step that works.
 
-    Where people sign in at an issuer that is none of ours, see that the chat leads there, and ask by the API.
+    Where that cannot be done as a person, see that the chat leads to a sign-in, and ask by the API.
 
     Raises:
         CheckFailed: a step does not work.
@@ -59,7 +64,8 @@ def check(endpoints: Endpoints) -> Iterator[str]:
     if b"<html" not in chat.call("").lower():
         raise CheckFailed(f"{endpoints.chat} does not show a page: see make logs HOST=entry UNIT=caddy")
     yield f"{endpoints.chat} shows the chat"
-    yield from (_at_an_issuer if endpoints.issuer else _as_a_person)(endpoints, api)
+    reason = f"we have no account at {endpoints.issuer}" if endpoints.issuer else UNKNOWN.get(endpoints.software)
+    yield from _as_a_program(endpoints, api, reason) if reason else _as_a_person(endpoints, api)
     embedded = api.json("/embeddings", {"model": endpoints.embedding_model, "input": ["parrot"]})
     yield f"{endpoints.embedding_model} embeds into {len(embedded['data'][0]['embedding'])} dimensions"
 
@@ -74,17 +80,17 @@ def _as_a_person(endpoints: Endpoints, api: _Web) -> Iterator[str]:
     yield f"{QUESTION} {_ask_in_chat(person, api, endpoints.chat_model).splitlines()[0]}"
 
 
-def _at_an_issuer(endpoints: Endpoints, api: _Web) -> Iterator[str]:
+def _as_a_program(endpoints: Endpoints, api: _Web, reason: str) -> Iterator[str]:
     try:
-        page = way_in(endpoints.chat, endpoints.ca)
+        page = way_in(endpoints.sign_in, endpoints.ca)
     except SignInFailed as error:
-        raise CheckFailed(f"{error}; see make logs HOST=entry UNIT=open-webui") from error
+        raise CheckFailed(f"{error}; see make logs HOST=entry UNIT={endpoints.software.replace('_', '-')}") from error
     yield f"{endpoints.chat} sends people to {page}"
     said = _ask(api, endpoints.chat_model, [{"role": "user", "content": QUESTION}]).strip()
     if not said:
         raise CheckFailed(f"{endpoints.chat_model} answers nothing; see make logs HOST=gpu")
     yield f"{QUESTION} {said.splitlines()[0]}"
-    yield f"not checked: a sign-in and a question in the chat, as we have no account at {endpoints.issuer}"
+    yield f"not checked: a sign-in and a question in the chat, as {reason}"
 
 
 def _ask(api: _Web, model: str, messages: Messages) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -63,6 +64,8 @@ def endpoints() -> Iterator[Endpoints]:
             admin_email="",
             check_email="",
             check_password="",
+            software="open_webui",
+            sign_in=f"{url}/oauth/oidc/login",
             issuer=ISSUER,
         )
         server.shutdown()
@@ -76,6 +79,11 @@ def test_it_asks_by_the_api_and_names_what_nobody_checked(endpoints: Endpoints) 
         f"not checked: a sign-in and a question in the chat, as we have no account at {ISSUER}",
         "embedder embeds into 2 dimensions",
     ]
+
+
+def test_of_a_chat_whose_pages_it_does_not_know_it_says_so(endpoints: Endpoints) -> None:
+    said = [*check(replace(endpoints, issuer="", software="librechat"))]
+    assert said[3] == "not checked: a sign-in and a question in the chat, as only Open WebUI's pages are known here"
 
 
 @pytest.mark.parametrize("way_in", [(200, ""), (404, ""), (500, ""), (302, "/auth?error=x"), (302, "http://id/")])
