@@ -52,14 +52,14 @@ def test_an_invited_person_comes_in_asks_and_leaves(page: Page, ada: str, entry:
     page.locator("#password-new").fill("a password of her own")
     page.locator("#password-confirm").fill("a password of her own")
     page.locator("[type=submit]").click()
+    ask(page, "What is the capital of France?")
+    expect(page.locator(".chat-assistant")).to_contain_text("Paris")
     with page.expect_response(lambda answer: "/process/status" in answer.url) as reading:
         page.locator("input[type=file]").first.set_input_files(
             {"name": "letter.txt", "mimeType": "text/plain", "buffer": LETTER}
         )
     reading.value.finished()
     assert LETTER in objects(entry).values()
-    ask(page, "What is the capital of France?")
-    expect(page.locator(".chat-assistant")).to_contain_text("Paris")
     assert "Ada Lovelace" in make("people")
 
     old = cookies(page)

@@ -25,7 +25,7 @@ from tests.audit.audit import hosts
 from tests.e2e import vault
 from tests.e2e.vault import Secrets
 
-RUN_LOG = Path(__file__).parents[2] / ".ansible" / "run.log"
+RUN_LOG = Path(__file__).parents[3] / ".ansible" / "run.log"
 JOURNALD = Path("/run/systemd/journal/socket")
 CONTROL, CANARY, NOTICE = "control machine", "canary", "parrotpark_chat_notice"
 GONE = ("No such file or directory", "No such process")  # what was listed, and is no more when it is read
