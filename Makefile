@@ -153,6 +153,7 @@ audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fa
 molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql, SINCE=origin/main, JOBS=3]
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
+	@python -m localcloud.demo.stand_ins.librechat /var/lib/parrotpark/localcloud/artifacts
 	@chosen="$(or $(ROLE),$(if $(SINCE),$$(python -m tests.scenarios '$(SINCE)'),$(ROLES)))" && \
 	$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $${chosen:+$$(printf 'molecule-%s ' $$chosen)} no-more
 
