@@ -127,14 +127,15 @@ def people(host: Host) -> dict[str, float]:
 def test_who_has_used_up_their_budget_reads_when_it_is_full_again_and_others_go_on(host: Host) -> None:
     given = {"user_id": "eve@example.org", "budget_id": "generous"}
     assert ask(host, "/customer/new", MASTER, given).status == 200
-    answers = [ask_as(host, "Ada@Example.org") for _ in range(3)]
-    assert [answer.status for answer in answers] == [200, 200, 429]
-    today = datetime.now(UTC)
-    again = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-    assert answers[-1].json["error"]["message"] == f"Used up until {again:%Y-%m-%d}."
+    # Somebody whom it has not written down yet is let through until it has.
+    deadline = time.monotonic() + SPEND_IS_WRITTEN_WITHIN_SECONDS
+    while (answer := ask_as(host, "Ada@Example.org")).status == 200 and time.monotonic() < deadline:
+        time.sleep(1)
+    again = (datetime.now(UTC).replace(day=1) + timedelta(days=32)).replace(day=1)
+    assert (answer.status, answer.json["error"]["message"]) == (429, f"Used up until {again:%Y-%m-%d}.")
+    assert people(host)["ada@example.org"] > 0
     assert [ask_as(host, "eve@example.org").status for _ in range(3)] == [200] * 3
     assert ask_as(host, "bob@example.org").status == 200
-    wait_until(lambda: people(host).get("ada@example.org", 0) > 0)
 
 
 def test_only_the_key_of_an_application_names_people(host: Host) -> None:
