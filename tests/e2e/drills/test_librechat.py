@@ -44,10 +44,12 @@ def librechat(pytestconfig: pytest.Config, entry: Host, browse_as_admin: httpx2.
     mine = browse_as_admin.post("/api/v1/chats/new", json={"chat": {"title": "Mine"}}).raise_for_status().json()["id"]
     subprocess.run([sys.executable, "-m", "localcloud.demo.stand_ins.librechat", str(ARTIFACTS)], check=True)
     images = {name: (ARTIFACTS / f"{image}.image").read_text().strip() for name, image in IMAGES.items()}
-    converge(inventory, parrotpark_chat="librechat", **images)
-    assert entry.run("systemctl is-active open-webui.service").stdout.strip() == "inactive"
-    yield
-    converge(inventory)
+    try:
+        converge(inventory, parrotpark_chat="librechat", **images)
+        assert entry.run("systemctl is-active open-webui.service").stdout.strip() == "inactive"
+        yield
+    finally:
+        converge(inventory)
     assert entry.run("systemctl is-active librechat.service mongodb.service").stdout.split() == ["inactive"] * 2
     browse_as_admin.delete(f"/api/v1/chats/{mine}").raise_for_status()
 
