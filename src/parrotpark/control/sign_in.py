@@ -14,6 +14,7 @@ from typing import override
 from urllib.parse import urlencode
 
 SECONDS = 60
+WAY_IN = "/oauth/oidc/login"  # Open WebUI's
 
 
 class SignInFailed(Exception):
@@ -31,9 +32,9 @@ def sign_in(chat: str, ca: str, login: str, password: str) -> str:
     cookies = CookieJar()
     context = ssl.create_default_context(cafile=ca or None)
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies), _Https(context))
-    form = _Page.read(browser, f"{chat}/oauth/oidc/login")
+    form = _Page.read(browser, f"{chat}{WAY_IN}")
     if not form.action:
-        raise SignInFailed(f"{chat}/oauth/oidc/login leads to no sign-in page: {form.said}")
+        raise SignInFailed(f"{chat}{WAY_IN} leads to no sign-in page: {form.said}")
     page = _Page.read(browser, form.action, {"username": login, "password": password})
     token = next((cookie.value for cookie in cookies if cookie.name == "token"), None)
     if not token:

@@ -123,9 +123,10 @@ def answer(given: argparse.Namespace) -> Iterator[str]:
     if realm is None:
         raise Refused(f"people sign in at {config['issuer']}: invite them there, where they are listed, too")
     match given.verb:
-        case "list" | "budgets" as verb:
-            about_money = listed if verb == "list" else assign
-            yield from about_money(realm, Gateway(**config["gateway"]), Budgets(**config["budgets"]))
+        case "list":
+            yield from listed(realm, Gateway(**config["gateway"]), Budgets(**config["budgets"]))
+        case "budgets":
+            yield from assign(realm, Gateway(**config["gateway"]), Budgets(**config["budgets"]))
         case "invite":
             yield from invited(realm.invite(given.email, given.name, given.group), config["address"])
         case "ensure":

@@ -120,7 +120,7 @@ class Database:
             keys |= more
 
     def erase(self, keys: Collection[str]) -> int:
-        """Delete the rows that say one of the keys, and return how many; what others hang on goes last.
+        """Delete the rows that say one of the keys, for good, and return how many; what others hang on goes last.
 
         Raises:
             Stuck: another row needs one of them.
@@ -135,6 +135,8 @@ class Database:
                     gone, deleted = gone + 1, deleted + count
             if not gone:
                 raise Stuck(f"{self.name}: rows of {', '.join(left)} are needed by others")
+        # Now: the next database may be waited for, and until then the chat would still know the person.
+        self.cursor.connection.commit()
         return deleted
 
     def mentions(self, words: Collection[str]) -> Iterator[tuple[str, str]]:
