@@ -13,7 +13,7 @@ import http.client
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def marked(key: Item) -> bool:
 @dataclass(frozen=True, slots=True)
 class Api:
     address: str  # host:port
-    master_key: str
+    master_key: str = field(repr=False)
 
     def call(self, path: str, body: Item | None = None) -> Any:
         """GET, or POST where there is a body. Raises AccessError, and OSError where nobody answers."""

@@ -48,7 +48,7 @@ class Kind:
     """Things of a realm that have names: where the API has them, and what it calls the name there."""
 
     collection: str
-    key: str
+    name: str
     item: str
     query: str = ""
 
@@ -148,7 +148,7 @@ def of_kind(base: str, name: str, declared: Json, found: Json) -> Iterator[Call]
         there = found.get(key)
         mappers = wanted.get("protocolMappers", {})
         if there is None:
-            yield Call("POST", base + kind.collection, {**listed(wanted), kind.key: key})
+            yield Call("POST", base + kind.collection, {**listed(wanted), kind.name: key})
             continue
         item = f"{base}{kind.collection}/{quote(there[kind.item], safe='')}"
         plain = {inner: value for inner, value in wanted.items() if inner not in ("protocolMappers", "realmRoles")}
@@ -190,7 +190,7 @@ def read(server: Server, declared: Json) -> Json:
     paths = [base, *(base + kind.collection + kind.query for kind in KINDS.values())]
     realm, *things = server.ask([Call("GET", path) for path in paths])
     found: Json = {"realm": realm, "serviceAccounts": {}, "managementRoles": {}}
-    found |= {name: keyed(answer, kind.key) for (name, kind), answer in zip(KINDS.items(), things, strict=True)}
+    found |= {name: keyed(answer, kind.name) for (name, kind), answer in zip(KINDS.items(), things, strict=True)}
     for client in found["clients"].values():
         client["protocolMappers"] = keyed(client.get("protocolMappers"), "name")
     clients = found["clients"]

@@ -8,7 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,13 @@ class Endpoints:
 
     chat: str
     api: str
-    api_key: str
+    api_key: str = field(repr=False)
     ca: str
     chat_model: str
     embedding_model: str
     admin_email: str
     check_email: str
-    check_password: str
+    check_password: str = field(repr=False)
     software: str
     """Of the chat: `open_webui` or `librechat`."""
     sign_in: str
@@ -127,7 +127,7 @@ class _Web:
 
     url: str
     ca: str
-    key: str = ""
+    key: str = field(default="", repr=False)
 
     def call(self, path: str, body: Mapping[str, Any] | None = None, method: str | None = None) -> bytes:
         url = self.url + path

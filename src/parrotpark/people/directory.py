@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -38,7 +38,7 @@ class Invitation:
 
     person: Person
     is_new: bool
-    password: str
+    password: str = field(repr=False)
 
 
 def mail_address(text: str) -> str:

@@ -6,7 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from parrotpark.people.directory import Person, Refused
@@ -35,7 +35,7 @@ class Gateway:
     """LiteLLM's API for its administrator."""
 
     url: str
-    key: str
+    key: str = field(repr=False)
 
     def customers(self) -> Customers:
         """Return everybody who has asked something, or was given a budget.

@@ -73,7 +73,7 @@ class Keycloak:
         if method == "GET":
             return None if self.realm is None else [shown(self.group(each)) for each in there.values()]
         if method == "POST":
-            assert body[kind.key] not in [each[kind.key] for each in there.values()]
+            assert body[kind.name] not in [each[kind.name] for each in there.values()]
             body = {"id": f"id {next(self.ids)}", "theirs": "stays", **body}
             if collection == "/groups":
                 body.pop("realmRoles")
@@ -169,7 +169,7 @@ def spoil(keycloak: Keycloak, path: tuple[str, ...]) -> None:
     thing: Any = keycloak.realm
     if kind != "realm":
         name, *inner = inner
-        (thing,) = [each for each in keycloak.things[KINDS[kind].collection].values() if each[KINDS[kind].key] == name]
+        (thing,) = [each for each in keycloak.things[KINDS[kind].collection].values() if each[KINDS[kind].name] == name]
     *way, last = inner
     for key in way:
         thing = next(each for each in thing if each["name"] == key) if isinstance(thing, list) else thing[key]
