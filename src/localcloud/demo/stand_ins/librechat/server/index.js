@@ -21,7 +21,7 @@ export class Server {
     Object.assign(this, { settings, methods, store, signOn })
     this.routes = {
       'GET /readyz': () => ({ body: 'OK' }),
-      'GET /login': () => ({ html: login(settings) }),
+      'GET /login': ({ url }) => this.login(url.searchParams.get('redirect') !== 'false'),
       'GET /oauth/openid': () => this.begin(),
       'GET /oauth/openid/callback': (request) => this.finish(request),
       'GET /api/config': () => this.config(),
@@ -96,7 +96,12 @@ export class Server {
 
   async home(given) {
     if (await this.session(given)) return { html: chat(this.settings) }
-    return { redirect: this.settings.signOn?.autoRedirect ? '/oauth/openid' : '/login' }
+    return { redirect: '/login' }
+  }
+
+  login(mayRedirect) {
+    if (mayRedirect && this.settings.signOn?.autoRedirect) return { redirect: '/oauth/openid' }
+    return { html: login(this.settings) }
   }
 
   async refresh(given) {
