@@ -41,6 +41,7 @@ def converge(inventory: str, **inputs: str) -> None:
 def librechat(pytestconfig: pytest.Config, entry: Host, browse_as_admin: httpx2.Client) -> Iterator[None]:
     """The chat is LibreChat; afterwards it is Open WebUI again, with all that was kept there."""
     inventory = pytestconfig.getoption("stack")
+    assert not entry.file("/srv/data/librechat").exists  # or it would be lost in the end
     mine = browse_as_admin.post("/api/v1/chats/new", json={"chat": {"title": "Mine"}}).raise_for_status().json()["id"]
     subprocess.run([sys.executable, "-m", "localcloud.demo.stand_ins.librechat", str(ARTIFACTS)], check=True)
     images = {name: (ARTIFACTS / f"{image}.image").read_text().strip() for name, image in IMAGES.items()}
