@@ -135,6 +135,9 @@ unit: packages .venv/dev ## Unit tests, of Python and of the stand-ins in Node
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
 	pytest tests/e2e --ignore=tests/e2e/drills
 
+screenshots: packages test-packages .venv/dev ## Take the pictures of docs/people.md again
+	pytest tests/e2e/test_people.py tests/e2e/test_budgets.py --screenshots docs/screenshots
+
 conformance: packages test-packages .venv/dev ## Test the local cloud, by its API's own clients and in its machines
 	@python -m localcloud start
 	@python -m localcloud.demo.stand_ins.versitygw /var/lib/parrotpark/localcloud/artifacts/versitygw conformance
@@ -188,7 +191,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs invite export erase people password site plan wake sleep sweep test unit e2e conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
+.PHONY: help doctor up stop start down status logs invite export erase people password site plan wake sleep sweep test unit e2e screenshots conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

@@ -6,6 +6,7 @@ import re
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
@@ -41,6 +42,7 @@ CHAT_BEGINS = 30  # seconds
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stack", default=str(ROOT / "inventories/local"), help="inventory of the stack to test")
+    parser.addoption("--screenshots", type=Path, help="folder for the pictures of docs/people.md")
 
 
 @pytest.fixture(scope="session")
@@ -94,14 +96,21 @@ def browse(endpoints: Endpoints, tls: ssl.SSLContext) -> Iterator[httpx2.Client]
 
 
 @pytest.fixture(scope="session")
-def admin(person: Callable[..., Mapping[str, str]]) -> Mapping[str, str]:
+def admin(entry: Host) -> Iterator[Mapping[str, str]]:
     """Login of an administrator of the tests' own: the password of the real one is nobody's business."""
-    return person("tests@parrotpark.invalid", "administrators")
+    with people(entry) as person:
+        yield person("tests@parrotpark.invalid", "administrators")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def person(entry: Host) -> Iterator[Callable[..., Mapping[str, str]]]:
     """Makes somebody who may sign in, with a password for good; nothing of them is left in the end."""
+    with people(entry) as person:
+        yield person
+
+
+@contextmanager
+def people(entry: Host) -> Iterator[Callable[..., Mapping[str, str]]]:
     made: list[str] = []
 
     def person(email: str, group: str = "staff", name: str = "Somebody Made-Up") -> Mapping[str, str]:
@@ -182,6 +191,17 @@ def trust(home: Path, ca: str) -> None:
     certutil = ["certutil", "-d", f"sql:{store}"]
     subprocess.run([*certutil, "-N", "--empty-password"], check=True)
     subprocess.run([*certutil, "-A", "-n", "parrotpark", "-t", "C,,", "-i", ca], check=True)
+
+
+@pytest.fixture
+def screenshot(pytestconfig: pytest.Config, tmp_path: Path) -> Callable[[Page, str], None]:
+    """Keeps what a page shows, under a name."""
+    folder = pytestconfig.getoption("--screenshots") or tmp_path
+
+    def screenshot(page: Page, name: str) -> None:
+        page.screenshot(path=folder / f"{name}.jpg", type="jpeg", quality=80, animations="disabled")
+
+    return screenshot
 
 
 @pytest.fixture

@@ -43,12 +43,15 @@ def wait_until(happened: Callable[[], bool]) -> None:
         time.sleep(2)
 
 
-def test_who_is_over_budget_reads_when_it_is_full_again(page: Page, guest: Mapping[str, str], entry: Host) -> None:
+def test_who_is_over_budget_reads_when_it_is_full_again(
+    page: Page, guest: Mapping[str, str], entry: Host, screenshot: Callable[[Page, str], None]
+) -> None:
     enter(page, guest)
     ask(page, "What is the capital of France?")
     again = (datetime.now(UTC).replace(day=1) + timedelta(days=32)).replace(day=1)
     words = f"Your budget is used up. It is full again on {again:%Y-%m-%d}."
     expect(page.locator(".chat-assistant")).to_contain_text(words)
+    screenshot(page, "over-budget")
     assert f"spent {SPENT:.2f} of 1.00" in entry.check_output("parrotpark-people list | grep %s", GUEST)
 
 

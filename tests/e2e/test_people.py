@@ -45,15 +45,20 @@ def cookies(page: Page) -> dict[str, str]:
     return {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
 
 
-def test_an_invited_person_comes_in_asks_and_leaves(page: Page, ada: str, entry: Host, browse: httpx2.Client) -> None:
+def test_an_invited_person_comes_in_asks_and_leaves(
+    page: Page, ada: str, entry: Host, browse: httpx2.Client, screenshot: Callable[[Page, str], None]
+) -> None:
     said = make("invite", f"PERSON={ada}", "NAME=Ada Lovelace", "GROUP=staff")
     (password,) = re.findall(r"with the\s+password\s+(\S+),", said)
+    screenshot(page, "sign-in")
     enter(page, {"email": ada, "password": password})
     page.locator("#password-new").fill("a password of her own")
     page.locator("#password-confirm").fill("a password of her own")
+    screenshot(page, "first-password")
     page.locator("[type=submit]").click()
     ask(page, "What is the capital of France?")
     expect(page.locator(".chat-assistant")).to_contain_text("Paris")
+    screenshot(page, "answer")
     with page.expect_response(lambda answer: "/process/status" in answer.url) as reading:
         page.locator("input[type=file]").first.set_input_files(
             {"name": "letter.txt", "mimeType": "text/plain", "buffer": LETTER}
@@ -82,9 +87,12 @@ def token(entry: Host, refresh: str) -> Mapping[str, str]:
     return answer
 
 
-def test_who_is_in_no_group_is_refused_in_words(page: Page, person: Callable[..., Mapping[str, str]]) -> None:
+def test_who_is_in_no_group_is_refused_in_words(
+    page: Page, person: Callable[..., Mapping[str, str]], screenshot: Callable[[Page, str], None]
+) -> None:
     enter(page, person("outsider@parrotpark.invalid", ""))
     expect(page.get_by_text("You do not have permission")).to_be_visible()
+    screenshot(page, "refused")
 
 
 def test_ten_wrong_passwords_lock(page: Page, person: Callable[..., Mapping[str, str]], endpoints: Endpoints) -> None:

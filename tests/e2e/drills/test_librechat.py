@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -28,6 +29,7 @@ IMAGES = {
     "parrotpark_mongodb_image": "mongodb",
 }
 CANARY = "Quellenfeld-4712"
+PATIENCE = 180  # seconds
 QUESTION = "What is the capital of France?"
 
 
@@ -52,7 +54,7 @@ def librechat(pytestconfig: pytest.Config, entry: Host, browse_as_admin: httpx2.
     finally:
         converge(inventory)
     assert entry.run("systemctl is-active librechat.service mongodb.service").stdout.split() == ["inactive"] * 2
-    # Nobody can be erased while LibreChat keeps data and does not run: that is the drill's own, and goes.
+    # Nobody is erased while something is kept where nobody answers: what is left is of nobody.
     entry.check_output("rm -r /srv/data/librechat /srv/data/mongodb")
     browse_as_admin.delete(f"/api/v1/chats/{mine}").raise_for_status()
 
@@ -74,6 +76,12 @@ def ask(page: Page, question: str) -> None:
     page.get_by_role("button", name="Ask").click()
 
 
+def session(page: Page) -> Mapping[str, str]:
+    """What the browser shows LibreChat."""
+    (value,) = (cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "refreshToken")
+    return {"Cookie": f"refreshToken={value}"}
+
+
 def upload(page: Page, name: str, content: str) -> None:
     page.get_by_label("File").set_input_files({"name": name, "mimeType": "text/plain", "buffer": content.encode()})
     page.get_by_role("button", name="Upload").click()
@@ -92,15 +100,14 @@ def test_a_person_comes_in_asks_keeps_a_file_and_leaves(
     upload(page, "letter.txt", "A letter to LibreChat.")
     assert b"A letter to LibreChat." in objects(entry).values()
 
-    (kept,) = (cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "refreshToken")
-    cookie = {"Cookie": f"refreshToken={kept}"}
+    cookie = session(page)
     token = browse.post("/api/auth/refresh", headers=cookie).raise_for_status().json()["token"]
-    session = {"Authorization": f"Bearer {token}"}
-    assert browse.get("/api/models", headers=session).status_code == 200
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert browse.get("/api/models", headers=bearer).status_code == 200
     page.get_by_role("button", name="Sign out").click()
     page.locator("#username").wait_for()
     assert browse.post("/api/auth/refresh", headers=cookie).status_code == 401
-    assert browse.get("/api/models", headers=session).status_code == 401
+    assert browse.get("/api/models", headers=bearer).status_code == 401
 
 
 def test_who_is_in_no_group_is_refused_in_words(page: Page, person: Callable[..., Mapping[str, str]]) -> None:
@@ -116,6 +123,26 @@ def test_who_is_over_budget_is_told_so(
     page = chat(login)
     ask(page, QUESTION)
     expect(page.locator("#answer")).to_contain_text("Your budget is used up. It is full again on ")
+
+
+@pytest.mark.parametrize("service", ["mongodb", "librechat"])
+def test_what_is_killed_comes_back(
+    service: str,
+    chat: Callable[[Mapping[str, str]], Page],
+    person: Callable[..., Mapping[str, str]],
+    entry: Host,
+    browse: httpx2.Client,
+) -> None:
+    page = chat(person("patient@parrotpark.invalid"))
+    killed = time.monotonic()
+    entry.check_output("systemctl kill --signal=KILL %s.service", service)
+    while browse.post("/api/auth/refresh", headers=session(page)).status_code != 200:
+        assert time.monotonic() - killed < PATIENCE
+        time.sleep(0.5)
+    print(f"{service} killed: the session is known again after {time.monotonic() - killed:.0f} s")
+    ask(page, QUESTION)
+    expect(page.locator("#answer")).to_contain_text("Paris")
+    assert entry.check_output("systemctl show --property=NRestarts --value %s", service) != "0"
 
 
 def test_a_person_is_exported_and_then_erased(
