@@ -70,7 +70,10 @@ def test_the_production_inventory_is_refused_for_just_what_its_runbook_tells_to_
         "parrotpark_sign_on_domain",  # which follows from it
         "parrotpark_acme_email",
         "parrotpark_admin_email",
-        "parrotpark_open_webui_image",
+        "parrotpark_librechat_image",
+        "parrotpark_librechat_rag_image",
+        "parrotpark_librechat_search_image",
+        "parrotpark_mongodb_image",
         "parrotpark_vllm_extra_wheels",
     }
     runbook = (ROOT / "docs/production.md").read_text()

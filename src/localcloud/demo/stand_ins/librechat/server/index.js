@@ -12,6 +12,7 @@ import { chat, login } from './page.js'
 import { readSettings } from './settings.js'
 import { Refused, SignOn } from './sign_on.js'
 
+const REFUSED = '/login?redirect=false&error=auth_failed'
 const NOT_FOUND = { status: 404, body: 'Not found' }
 
 export class Server {
@@ -21,7 +22,7 @@ export class Server {
     Object.assign(this, { settings, methods, store, signOn })
     this.routes = {
       'GET /readyz': () => ({ body: 'OK' }),
-      'GET /login': ({ url }) => this.login(url.searchParams.get('redirect') !== 'false'),
+      'GET /login': ({ url }) => this.login(url.searchParams),
       'GET /oauth/openid': () => this.begin(),
       'GET /oauth/openid/callback': (request) => this.finish(request),
       'GET /api/config': () => this.config(),
@@ -99,9 +100,9 @@ export class Server {
     return { redirect: '/login' }
   }
 
-  login(mayRedirect) {
-    if (mayRedirect && this.settings.signOn?.autoRedirect) return { redirect: '/oauth/openid' }
-    return { html: login(this.settings) }
+  login(asked) {
+    if (this.settings.signOn?.autoRedirect && asked.get('redirect') !== 'false') return { redirect: '/oauth/openid' }
+    return { html: login(this.settings, asked.has('error')) }
   }
 
   async refresh(given) {
@@ -238,9 +239,9 @@ export function serve(server) {
       .then((said) => send(response, said))
       .catch((error) => {
         console.error(error.message)
-        const status = error instanceof Refused ? 403 : 500
-        if (response.headersSent) response.destroy()
-        else return send(response, { status, body: error.message })
+        if (response.headersSent) return response.destroy()
+        if (error instanceof Refused) return send(response, { redirect: REFUSED })
+        return send(response, { status: 500, body: error.message })
       })
   })
 }

@@ -4,9 +4,13 @@ const escape = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(
 const page = ({ title, footer }, body) =>
   `<!doctype html><meta charset="utf-8"><title>${escape(title)}</title><h1>${escape(title)}</h1>${body}<footer>${escape(footer)}</footer>`
 
-export function login(settings) {
+// LibreChat keeps the reason to itself.
+const FAILED = '<p role="alert">Authentication failed. Please check your login method and try again.</p>'
+
+export function login(settings, failed) {
   const { signOn } = settings
-  return page(settings, signOn ? `<a role="button" href="/oauth/openid">${escape(signOn.button)}</a>` : 'There is no sign-on.')
+  const button = signOn ? `<a role="button" href="/oauth/openid">${escape(signOn.button)}</a>` : 'There is no sign-on.'
+  return page(settings, (failed ? FAILED : '') + button)
 }
 
 export function chat(settings) {
