@@ -133,7 +133,7 @@ unit: packages .venv/dev ## Unit tests, of Python and of the stand-ins in Node
 	pytest --numprocesses=auto
 
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
-	pytest tests/e2e --ignore=tests/e2e/drills
+	pytest tests/e2e --ignore=tests/e2e/drills --durations=30
 
 screenshots: packages test-packages .venv/dev ## Take the pictures of docs/people.md again
 	pytest tests/e2e/test_people.py tests/e2e/test_budgets.py --screenshots docs/screenshots
