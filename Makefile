@@ -143,9 +143,17 @@ conformance: packages test-packages .venv/dev ## Test the local cloud, by its AP
 	@python -m localcloud.demo.stand_ins.versitygw /var/lib/parrotpark/localcloud/artifacts/versitygw conformance
 	pytest tests/conformance
 
-drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it recover [SHARE=0, 1 or 2]
-	$(if $(filter-out 0 1 2,$(SHARE)),$(error SHARE=$(SHARE): there are the shares 0, 1 and 2))
-	pytest --durations=0 $(if $(SHARE),$(shell ls tests/e2e/drills/test_*.py | awk 'NR % 3 == $(SHARE)'),tests/e2e/drills)
+# A quarter of an hour each, about: CI runs one of them in turn.
+SHARE_0 := broken_chat leaks serving
+SHARE_1 := fleet
+SHARE_2 := golden_image
+SHARE_3 := librechat services
+SHARE_4 := rebuild
+SHARE_5 := tools
+
+drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it recover [SHARE=0 to 5]
+	@: $(if $(SHARE),$(or $(SHARE_$(SHARE)),$(error SHARE=$(SHARE): there are the shares 0 to 5)))
+	pytest --durations=0 $(or $(SHARE_$(SHARE):%=tests/e2e/drills/test_%.py),tests/e2e/drills)
 
 bench: .venv/run ## Measure a wake of the running stack beside a start by hand [ROUNDS=5]
 	python -m tests.bench.wake $(ROUNDS)

@@ -58,3 +58,11 @@ def test_a_hosted_ci_runs_what_anybody_can_run() -> None:
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
     (job,) = jobs.values()
     assert job["steps"][-1]["run"].endswith(".ci/run")
+
+
+def test_ci_runs_every_drill_in_turn() -> None:
+    shares = re.findall(r"^SHARE_(\d) := (.+)$", MAKEFILE, re.MULTILINE)
+    assert [number for number, _ in shares] == [str(number) for number in range(len(shares))]
+    drills = sorted(file.stem.removeprefix("test_") for file in ROOT.glob("tests/e2e/drills/test_*.py"))
+    assert sorted(name for _, names in shares for name in names.split()) == drills
+    assert f" % {len(shares)}))" in (ROOT / ".ci/run").read_text()
