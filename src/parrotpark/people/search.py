@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from parrotpark.people.databases import Rows, Stuck
@@ -26,7 +26,7 @@ class Search:
     """Meilisearch's API for whoever has its master key."""
 
     url: str
-    key: str
+    key: str = field(repr=False)
     name: str = "search"
     lag_seconds: int = 0  # it does one thing after the other, so what came before is erased, too
 
