@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from parrotpark.people.api import ask
 from parrotpark.people.databases import Rows, Stuck
-from parrotpark.people.directory import Refused
 
-TIMEOUT_SECONDS = 30
 POLL_SECONDS = 0.2
 TASK_SECONDS = 600
 
@@ -62,15 +59,4 @@ class Search:
         raise Stuck(f"{self.name}: nothing was deleted within {TASK_SECONDS} s; see `make logs UNIT=librechat-search`")
 
     def _call(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310 - an option
-            self.url + path,
-            None if body is None else json.dumps(body).encode(),
-            {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            raise Refused(f"the search refuses {path}: {error.code} {error.read().decode(errors='replace')}") from error
-        except (OSError, ValueError) as error:
-            raise Refused(f"the search does not answer: {error}; see `make logs UNIT=librechat-search`") from error
+        return ask("the search", "librechat-search", self.url + path, self.key, body)

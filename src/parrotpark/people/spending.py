@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from parrotpark.people.directory import Person, Refused
-
-TIMEOUT_SECONDS = 30
+from parrotpark.people.api import ask
+from parrotpark.people.directory import Person
 
 type Customers = dict[str, Mapping[str, Any]]
 """What LiteLLM knows of people, by their mail addresses."""
@@ -54,20 +50,7 @@ class Gateway:
         self._call(f"/customer/{'update' if known else 'new'}", {"user_id": email, "budget_id": budget})
 
     def _call(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310 - an option
-            self.url + path,
-            None if body is None else json.dumps(body).encode(),
-            {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            raise Refused(
-                f"the gateway refuses {path}: {error.code} {error.read().decode(errors='replace')}"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise Refused(f"the gateway does not answer: {error}; see `make logs UNIT=litellm`") from error
+        return ask("the gateway", "litellm", self.url + path, self.key, body)
 
 
 def differing(people: Iterable[Person], customers: Customers, budgets: Budgets) -> Iterator[tuple[str, str]]:
