@@ -49,11 +49,8 @@ def test_an_invited_person_comes_in_asks_and_leaves(
     page: Page, ada: str, entry: Host, browse: httpx2.Client, screenshot: Callable[[Page, str], None]
 ) -> None:
     said = make("invite", f"PERSON={ada}", "NAME=Ada Lovelace", "GROUP=staff")
-    (password,) = re.findall(r"with the\s+password\s+(\S+),", said)
     screenshot(page, "sign-in")
-    enter(page, {"email": ada, "password": password})
-    page.locator("#password-new").fill("a password of her own")
-    page.locator("#password-confirm").fill("a password of her own")
+    choose_password(page, ada, said)
     screenshot(page, "first-password")
     page.locator("[type=submit]").click()
     ask(page, "What is the capital of France?")
@@ -76,6 +73,20 @@ def test_an_invited_person_comes_in_asks_and_leaves(
     page.locator("#username").wait_for()
     assert browse.get("/api/v1/auths/", headers=session).status_code == 401
     assert token(entry, refresh)["error"] == "invalid_grant"
+
+
+def test_an_address_is_enough_to_be_invited(page: Page, ada: str) -> None:
+    choose_password(page, ada, make("invite", f"PERSON={ada}", "GROUP=staff"))
+    page.locator("[type=submit]").click()
+    page.locator("#chat-input").wait_for()
+
+
+def choose_password(page: Page, email: str, said: str) -> None:
+    """Come in with the password of an invitation, and fill in another."""
+    (password,) = re.findall(r"with the\s+password\s+(\S+),", said)
+    enter(page, {"email": email, "password": password})
+    for field in ("#password-new", "#password-confirm"):
+        page.locator(field).fill("a password of her own")
 
 
 def token(entry: Host, refresh: str) -> Mapping[str, str]:
