@@ -118,15 +118,13 @@ def test_the_digest_of_an_inventory_moves_with_its_release() -> None:
     file = "inventories/production/group_vars/all.yml"
     text = FILES[file].replace("sha256:put-the-digest-here", digest)
     found = [match.groupdict() for _, match in by_expression(file, text) if "docker://" in match[0]]
-    assert {match["depName"]: match["currentDigest"] for match in found} == dict.fromkeys(
-        (
-            "docker.io/getmeili/meilisearch",
-            "docker.io/library/mongo",
-            "ghcr.io/danny-avila/librechat",
-            "ghcr.io/danny-avila/librechat-rag-api-dev-lite",
-        ),
-        digest,
-    )
+    assert {match["currentDigest"] for match in found} == {digest}
+    assert {match["depName"]: match["currentValue"] for match in found} == {
+        "docker.io/getmeili/meilisearch": "v1.35.1",
+        "docker.io/library/mongo": "8.0.20",
+        "ghcr.io/danny-avila/librechat": "v0.8.7",
+        "ghcr.io/danny-avila/librechat-rag-api-dev-lite": "v0.9.0",
+    }
     assert unwatched(file, text) == []
 
 
