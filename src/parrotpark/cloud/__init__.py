@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from parrotpark.cloud.api import OFF, RUNNING, Cloud, Image, Leftover, Offer, Server, ServerSpec
-from parrotpark.cloud.credentials import Credential
+from parrotpark.cloud.account import Account
+from parrotpark.cloud.api import (
+    OFF,
+    RUNNING,
+    Cloud,
+    Furnishing,
+    Image,
+    Leftover,
+    Offer,
+    Rule,
+    Server,
+    ServerSpec,
+)
 from parrotpark.cloud.errors import InvalidRequest
-from parrotpark.cloud.hetzner import HetznerCloud
 
 PROVIDERS = ("hetzner",)
 
@@ -13,23 +23,30 @@ __all__ = [
     "OFF",
     "PROVIDERS",
     "RUNNING",
+    "Account",
     "Cloud",
-    "Credential",
+    "Furnishing",
     "Image",
     "Leftover",
     "Offer",
+    "Rule",
     "Server",
     "ServerSpec",
     "connect",
 ]
 
 
-def connect(provider: str, credential: Credential, endpoint: str | None = None) -> Cloud:
-    """Return the cloud project that the credential opens; no call is made yet.
+def connect(account: Account) -> Cloud:
+    """Return the cloud that the account opens; no call is made yet.
 
     Raises:
+        AuthFailed: its credential cannot be read.
         InvalidRequest: we know no such provider.
     """
-    if provider != "hetzner":
-        raise InvalidRequest(f"provider {provider!r} is unknown; known: {', '.join(PROVIDERS)}")
-    return HetznerCloud(credential, endpoint)
+    # Each brings a library of its own, which need not be there for the others.
+    match account.provider:
+        case "hetzner":
+            from parrotpark.cloud.hetzner import HetznerCloud
+
+            return HetznerCloud(account, account.credential())
+    raise InvalidRequest(f"provider {account.provider!r} is unknown; known: {', '.join(PROVIDERS)}")

@@ -14,11 +14,12 @@ OFF = "off"
 class Offer:
     """Where a server may be created, and as what type."""
 
+    cloud: str
     location: str
     server_type: str
 
     def __str__(self) -> str:
-        return f"{self.server_type} in {self.location}"
+        return f"{self.server_type} in {self.location} at {self.cloud}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Server:
     id: str
     name: str
     status: str  # RUNNING, OFF, or on the way to one of them
-    provider: str
+    cloud: str
     location: str
     server_type: str
     image: str | None  # None when its image is gone
@@ -53,9 +54,10 @@ class ServerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A snapshot of ours, ready to boot from."""
+    """A snapshot of ours, ready to boot from, anywhere in its cloud and nowhere else."""
 
     id: str
+    cloud: str
     description: str
     created: int  # epoch seconds, by the provider's clock
     labels: Mapping[str, str]
@@ -63,10 +65,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """An address or a volume that bills although nothing uses it."""
+    """What bills although nothing uses it."""
 
-    kind: str  # "address" or "volume"
+    kind: str  # "address", "volume" or "snapshot"
     id: str
+    cloud: str
     name: str
     created: int  # epoch seconds, by the provider's clock
 
@@ -74,12 +77,44 @@ class Leftover:
         return f"{self.kind} {self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What may come in. Everything else is dropped; going out, everything is allowed."""
+
+    protocol: str  # "tcp", "udp" or "icmp"
+    port: str | None  # one, or a range such as 8000-8010; None for icmp
+    sources: tuple[str, ...]  # networks in CIDR notation
+
+
+@dataclass(frozen=True, slots=True)
+class Furnishing:
+    """What servers of a project are created with: one SSH key and one firewall, by their names."""
+
+    ssh_key: str
+    public_key: str  # in OpenSSH notation
+    firewall: str
+    rules: tuple[Rule, ...]
+
+
 class Cloud(Protocol):
-    """One project of one provider. Every method may raise any `CloudError`."""
+    """A place of one provider in which an image can be booted anywhere. Every method may raise any `CloudError`.
+
+    A provider may have more such places than one project has: then each is a cloud of its own.
+    """
 
     @property
-    def provider(self) -> str:
-        """The provider's name."""
+    def name(self) -> str:
+        """What the inventory calls it."""
+
+    def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
+        """Make the SSH key and the firewall so, under their names; return in a line each what changed.
+
+        With `check`, only say what would change. Nothing else of the project is touched, and no server loses a
+        firewall on the way.
+        """
+
+    def price(self, offer: Offer) -> float | None:
+        """Return what such a server costs in euros an hour, without VAT; None if the provider's API does not tell."""
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         """List the servers that carry all these labels; None means any value."""
@@ -114,7 +149,7 @@ class Cloud(Protocol):
         """Delete the image; one that is gone already is fine."""
 
     def leftovers(self) -> Sequence[Leftover]:
-        """List the addresses and volumes that belong to no server."""
+        """List the addresses and volumes that belong to no server, and snapshots of a disk that no image needs."""
 
     def delete_leftover(self, leftover: Leftover) -> None:
-        """Delete the address or volume; one that is gone already is fine."""
+        """Delete it; one that is gone already is fine."""

@@ -14,8 +14,8 @@ from hcloud.servers import BoundServer
 
 from parrotpark.cloud.api import OFF, Image
 from parrotpark.cloud.errors import InvalidRequest, NotFound, Transient
-from parrotpark.cloud.hetzner_patience import Patience
-from parrotpark.cloud.hetzner_views import epoch, selector
+from parrotpark.cloud.patience import Patience
+from parrotpark.cloud.hetzner.views import epoch, selector
 
 CREATING = "creating"
 AVAILABLE = "available"
@@ -28,13 +28,14 @@ _POLLS = 1500  # of an action, up to 3 s apart: IMAGING and a bit more
 class Snapshots:
     """The snapshots of one project."""
 
+    cloud: str
     client: Client
     patiently: Patience
 
     def usable(self, labels: Mapping[str, str | None]) -> Sequence[Image]:
         """List those that carry the labels and can be booted from, newest first."""
-        with self.patiently.errors.typed():
-            found = [_image(image) for image in self._all(labels) if image.status == AVAILABLE]
+        with self.patiently.typed_errors():
+            found = [self._image(image) for image in self._all(labels) if image.status == AVAILABLE]
         return tuple(sorted(found, key=lambda image: (image.created, int(image.id)), reverse=True))
 
     def make(self, server: BoundServer, description: str, labels: Mapping[str, str]) -> Image:
@@ -46,11 +47,11 @@ class Snapshots:
         if not self.patiently(lambda: self._made_before(server, labels)):
             self._switch_off(server)
         image, actions = self.patiently(lambda: self._begin_or_find(server, description, labels))
-        with self.patiently.errors.typed():
+        with self.patiently.typed_errors():
             for action in actions:
                 action.wait_until_finished(_POLLS)
         self.patiently(lambda: _must_be_available(image), IMAGING)
-        return _image(image)
+        return self._image(image)
 
     def delete(self, image: Image) -> None:
         """Delete the image, if it is there."""
@@ -79,15 +80,24 @@ class Snapshots:
         answer = server.create_image(description, type="snapshot", labels=dict(labels))
         return answer.image, [answer.action]
 
+    def _image(self, bound: BoundImage) -> Image:
+        return Image(
+            id=str(bound.id),
+            cloud=self.cloud,
+            description=bound.description or "",
+            created=epoch(bound.created),
+            labels=dict(bound.labels or {}),
+        )
+
     def _switch_off(self, server: BoundServer) -> None:
         """Let the server shut down by itself; if it does not in time, cut its power."""
-        with self.patiently.errors.typed():
+        with self.patiently.typed_errors():
             server.reload()
         if server.status == OFF:
             return
         try:
             action = self.patiently(server.shutdown)
-            with self.patiently.errors.typed():
+            with self.patiently.typed_errors():
                 action.wait_until_finished()
             self.patiently(lambda: _must_be_off(server), GRACE)
         except Transient:
@@ -107,12 +117,3 @@ def _must_be_available(image: BoundImage) -> None:
         raise Transient(f"image {image.id} is still being made: try again")
     if image.status != AVAILABLE:
         raise InvalidRequest(f"image {image.id} is {image.status}: delete it, and try again")
-
-
-def _image(bound: BoundImage) -> Image:
-    return Image(
-        id=str(bound.id),
-        description=bound.description or "",
-        created=epoch(bound.created),
-        labels=dict(bound.labels or {}),
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,13 +18,14 @@ from hcloud.servers import BoundServer
 from hcloud.ssh_keys import SSHKey
 from hcloud.volumes import BoundVolume, Volume
 
-from parrotpark.cloud.api import RUNNING, Image, Leftover, Server, ServerSpec
-from parrotpark.cloud.credentials import Credential
+from parrotpark.cloud.account import Account
+from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
-from parrotpark.cloud.hetzner_errors import ErrorTranslator
-from parrotpark.cloud.hetzner_images import Snapshots
-from parrotpark.cloud.hetzner_patience import Patience
-from parrotpark.cloud.hetzner_views import epoch, selector, server_of, sold_in
+from parrotpark.cloud.hetzner.errors import ErrorTranslator
+from parrotpark.cloud.hetzner.furnish import furnish
+from parrotpark.cloud.hetzner.images import Snapshots
+from parrotpark.cloud.patience import Patience
+from parrotpark.cloud.hetzner.views import epoch, price_in, selector, server_of, sold_in
 
 ENDPOINT = "https://api.hetzner.cloud/v1"
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer
@@ -38,26 +38,30 @@ def pause(retries: int) -> float:
 
 
 class HetznerCloud:
-    """One project; the credential decides which. `endpoint` defaults to the environment variable HCLOUD_ENDPOINT."""
+    """One project; the token decides which."""
 
-    provider = "hetzner"
-
-    def __init__(
-        self, credential: Credential, endpoint: str | None = None, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        url = (endpoint or os.environ.get("HCLOUD_ENDPOINT") or ENDPOINT).rstrip("/")
-        errors = ErrorTranslator(url, credential.source)
-        self._typed_errors = errors.typed
-        self._patiently = Patience(errors, sleep)
+    def __init__(self, account: Account, token: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        url = (account.endpoint or ENDPOINT).rstrip("/")
+        self.name = account.name
+        self._typed_errors = ErrorTranslator(url, account.credential_file).typed
+        self._patiently = Patience(self._typed_errors, sleep)
         self._client = Client(
-            credential.token,
+            token,
             api_endpoint=url,
             application_name="parrotpark",
             poll_interval=pause,
             poll_max_retries=POLLS,
             timeout=TIMEOUT,
         )
-        self._snapshots = Snapshots(self._client, self._patiently)
+        self._snapshots = Snapshots(self.name, self._client, self._patiently)
+
+    def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
+        return self._patiently(lambda: furnish(self._client, wanted, check=check))
+
+    def price(self, offer: Offer) -> float | None:
+        with self._typed_errors():
+            kind = self._client.server_types.get_by_name(offer.server_type)
+            return price_in(kind, offer.location) if kind else None
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         with self._typed_errors():
@@ -120,8 +124,8 @@ class HetznerCloud:
             volumes = [each for each in self._client.volumes.get_all() if each.server is None]
         # Only a person who wants to keep it protects what is unused.
         return (
-            *(_leftover("address", each) for each in addresses if not _protected(each)),
-            *(_leftover("volume", each) for each in volumes if not _protected(each)),
+            *(self._leftover("address", each) for each in addresses if not _protected(each)),
+            *(self._leftover("volume", each) for each in volumes if not _protected(each)),
         )
 
     def delete_leftover(self, leftover: Leftover) -> None:
@@ -132,8 +136,11 @@ class HetznerCloud:
             else:
                 self._patiently(lambda: self._client.volumes.delete(Volume(id=id_)))
 
+    def _leftover(self, kind: str, bound: BoundPrimaryIP | BoundVolume) -> Leftover:
+        return Leftover(kind, str(bound.id), self.name, str(bound.name), epoch(bound.created))
+
     def _described(self, bound: BoundServer) -> Server:
-        return server_of(bound, self.provider)
+        return server_of(bound, self.name)
 
     def _bound(self, server: Server) -> BoundServer:
         return BoundServer(self._client.servers, {"id": int(server.id)}, complete=False)
@@ -176,10 +183,6 @@ class HetznerCloud:
     def _must_be_gone(self, bound: BoundServer) -> NoReturn:
         bound.reload()
         raise Transient(f"server {bound.name} is still listed after its deletion: check the cloud's console")
-
-
-def _leftover(kind: str, bound: BoundPrimaryIP | BoundVolume) -> Leftover:
-    return Leftover(kind, str(bound.id), str(bound.name), epoch(bound.created))
 
 
 def _protected(bound: BoundPrimaryIP | BoundVolume) -> bool:

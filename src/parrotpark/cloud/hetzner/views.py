@@ -11,14 +11,14 @@ from hcloud.servers import BoundServer
 from parrotpark.cloud.api import Server
 
 
-def server_of(bound: BoundServer, provider: str) -> Server:
+def server_of(bound: BoundServer, cloud: str) -> Server:
     """Describe a server."""
     net = bound.public_net
     return Server(
         id=str(bound.id),
         name=str(bound.name),
         status=str(bound.status),
-        provider=provider,
+        cloud=cloud,
         location=str(bound.location.name) if bound.location else "",
         server_type=str(bound.server_type.name) if bound.server_type else "",
         image=(bound.image.name or str(bound.image.id)) if bound.image else None,
@@ -42,3 +42,11 @@ def selector(labels: Mapping[str, str | None]) -> str | None:
 def sold_in(kind: BoundServerType) -> frozenset[str]:
     """Return the locations where the type has a price."""
     return frozenset(str(price["location"]) for price in kind.prices or ())
+
+
+def price_in(kind: BoundServerType, location: str) -> float | None:
+    """Return what the type costs in the location, in euros an hour without VAT; None if it is not sold there."""
+    for price in kind.prices or ():
+        if price["location"] == location:
+            return float(price["price_hourly"]["net"])
+    return None

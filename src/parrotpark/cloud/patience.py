@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from parrotpark.cloud.errors import Transient, Unfinished, Unreachable
-from parrotpark.cloud.hetzner_errors import ErrorTranslator
 
 PATIENCE = 120.0  # seconds to wait for a server to be free, to run, or to be gone
 
@@ -15,11 +15,11 @@ PATIENCE = 120.0  # seconds to wait for a server to be free, to run, or to be go
 class Patience:
     """Knows how to wait, and how to translate errors."""
 
-    errors: ErrorTranslator
+    typed_errors: Callable[[], AbstractContextManager[None]]
     sleep: Callable[[float], None]
 
     def __call__[T](self, call: Callable[[], T], limit: float = PATIENCE) -> T:
-        """Repeat the call while it raises `Transient`, for `limit` seconds: hcloud-python does not retry `locked`.
+        """Repeat the call while it raises `Transient`, for `limit` seconds.
 
         Raises:
             CloudError: the error is not temporary, or has not passed in time.
@@ -27,7 +27,7 @@ class Patience:
         waited, pause = 0.0, 0.5
         while True:
             try:
-                with self.errors.typed():
+                with self.typed_errors():
                     return call()
             except (Unfinished, Unreachable):
                 raise  # these have already waited long enough

@@ -47,10 +47,10 @@ _TYPES: Mapping[str, type[CloudError]] = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorTranslator:
-    """Knows the endpoint and the name of the credential, which the messages must mention."""
+    """Knows the endpoint and the file of the credential, which the messages must mention."""
 
     endpoint: str
-    credential: str
+    credential_file: str
 
     @contextmanager
     def typed(self) -> Iterator[None]:
@@ -89,7 +89,7 @@ class ErrorTranslator:
         # An answer without the API's error envelope, such as a proxy's, is known by its HTTP status alone.
         kind = Transient if code[:1] in ("2", "5") else _TYPES.get(code, otherwise)
         advice = {
-            AuthFailed: f": check {self.credential}, and that it may write",
+            AuthFailed: f": check the token in {self.credential_file}, and that it may write",
             OutOfCapacity: ": try another location or server type, or later",
             QuotaExceeded: ": ask the provider to raise the project's limit",
             RateLimited: ": wait a few minutes",

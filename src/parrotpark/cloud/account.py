@@ -1,0 +1,60 @@
+"""The clouds of an inventory, each named once: who provides it, where its API is, and what opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parrotpark.cloud.errors import AuthFailed, InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How to reach one cloud."""
+
+    name: str
+    provider: str
+    credential_file: str
+    endpoint: str | None = None  # None: the provider's own
+    region: str | None = None  # a zone at Scaleway, a region at OpenStack; Hetzner has none
+    project: str | None = None  # its id, where a credential does not name one
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Account:
+        """Take what an inventory says of a cloud, where what is left out may be None."""
+        return cls(**{key: value for key, value in values.items() if value is not None})
+
+    def credential(self) -> str:
+        """Read what opens the cloud.
+
+        Raises:
+            AuthFailed: the file does not exist, cannot be read or is empty.
+        """
+        file = self.credential_file
+        try:
+            text = Path(file).expanduser().read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            raise AuthFailed(
+                f"the credential file {file} of cloud {self.name} does not exist: put the API token of the project "
+                "there, or start the local cloud, which makes its own"
+            ) from None
+        except (OSError, UnicodeError) as error:
+            raise AuthFailed(f"the credential file {file} of cloud {self.name} cannot be read: {error}") from error
+        if not text:
+            raise AuthFailed(f"the credential file {file} of cloud {self.name} is empty: put the API token there")
+        return text
+
+
+def named(accounts: Sequence[Account], name: str) -> Account:
+    """Choose a cloud by its name.
+
+    Raises:
+        InvalidRequest: there is no such cloud.
+    """
+    for account in accounts:
+        if account.name == name:
+            return account
+    known = ", ".join(account.name for account in accounts) or "none"
+    raise InvalidRequest(f"cloud {name!r} is not in parrotpark_clouds, which has: {known}")
