@@ -20,6 +20,7 @@ class Account:
     endpoint: str | None = None  # None: the provider's own
     region: str | None = None  # a zone at Scaleway, a region at OpenStack; Hetzner has none
     project: str | None = None  # its id, where a credential does not name one
+    image: str | None = None  # that GPU hosts are baked from there
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Account:

@@ -38,6 +38,16 @@ class Server:
     labels: Mapping[str, str]
     created: int  # epoch seconds, by the provider's clock
 
+    @property
+    def offer(self) -> Offer:
+        """What it was created from."""
+        return Offer(self.cloud, self.location, self.server_type)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What no other server has: an id is one within its cloud only."""
+        return self.cloud, self.id
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:

@@ -68,8 +68,8 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     # A host that does not serve yet is missed least, then the one in the highest slot.
     order = sorted(alive, key=lambda host: (not host.serves(), fleet.slots.index(host.slot)))
     wanted, surplus = order[:number], order[number:]
-    image = images.current(seen.images, fleet.fingerprint)
-    stale = _replaceable(fleet, wanted, number) if image else []
+    current = _bootable(fleet, seen)
+    stale = _replaceable(fleet, wanted, number) if current else []
     kept = [host for host in wanted if host not in stale]
     return (
         *_upkeep(fleet, seen, kept),
@@ -77,7 +77,7 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
         *_removals(seen),
         *(Delete(host.server, host.slot, "it is not wished for") for host in reversed(surplus)),
         *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
-        *_creations(fleet, seen, _free(fleet, kept)[: number - len(kept)], image, loss_of(swept, seen.now)),
+        *_creations(fleet, seen, _free(fleet, kept)[: number - len(kept)], current, loss_of(swept, seen.now)),
     )
 
 
@@ -107,7 +107,7 @@ def _unleased(fleet: Fleet, seen: Seen) -> tuple[Sweep, ...]:
         role = server.labels.get(label.ROLE)
         if role not in (None, GPU):
             raise WrongProject(
-                f"{fleet.token_file} opens the project of {server.name}, whose role is {role}: "
+                f"cloud {server.cloud} is the project of {server.name}, whose role is {role}: "
                 "give the GPU hosts a project of their own; nothing is touched"
             )
     judged = ((server, _objection(fleet, server, seen.now)) for server in seen.servers)
@@ -171,9 +171,10 @@ def _pick(hosts: Sequence[Host]) -> tuple[list[Host], list[Host]]:
     return list(picked.values()), [host for host in hosts if picked[host.slot.name] is not host]
 
 
-def _seniority(host: Host) -> tuple[bool, int, str]:
-    # Ids are numbers that grow: a shorter one is older.
-    return host.lease.state is not State.SERVING, len(host.server.id), host.server.id
+def _seniority(host: Host) -> tuple[bool, int, int, str]:
+    # Where ids are numbers, they grow: a shorter one is older.
+    server = host.server
+    return host.lease.state is not State.SERVING, server.created, len(server.id), server.id
 
 
 def _replaceable(fleet: Fleet, wanted: Sequence[Host], number: int) -> list[Host]:
@@ -203,6 +204,13 @@ def _upkeep(fleet: Fleet, seen: Seen, hosts: Sequence[Host]) -> list[Action]:
     return actions
 
 
+def _bootable(fleet: Fleet, seen: Seen) -> tuple[Image, ...]:
+    """List the current image of every cloud in which a host may be created."""
+    offered = {offer.cloud for offer in fleet.offers}
+    found = images.current_by_cloud(seen.images, fleet.fingerprint)
+    return tuple(image for cloud, image in found.items() if cloud in offered)
+
+
 def _free(fleet: Fleet, kept: Sequence[Host]) -> list[SlotDocument]:
     """List the slots in which a server can be made once everything that has to go is gone."""
     taken = {host.slot.name for host in kept}
@@ -210,13 +218,13 @@ def _free(fleet: Fleet, kept: Sequence[Host]) -> list[SlotDocument]:
 
 
 def _creations(
-    fleet: Fleet, seen: Seen, slots: Sequence[SlotDocument], image: Image | None, lost_now: Loss | None
+    fleet: Fleet, seen: Seen, slots: Sequence[SlotDocument], current: tuple[Image, ...], lost_now: Loss | None
 ) -> list[Action]:
     losses = (*seen.losses, lost_now) if lost_now else seen.losses
     if (at := next_try(losses)) > seen.now:
         return [Shortfall(slot, pause(losses, at)) for slot in slots]
-    if image:
-        return [Create(slot, image) for slot in slots]
+    if current:
+        return [Create(slot, current) for slot in slots]
     if any(_bakes(fleet, server, seen.now) for server in seen.servers):
         return []  # there will be one soon
     why = (

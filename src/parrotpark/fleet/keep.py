@@ -99,7 +99,7 @@ class Keeper:
         """
         create = next((action for action in actions if isinstance(action, Create)), None)
         if create:  # one is enough: they differ only by slot
-            self._cloud.check(boot.specs(self.fleet, create.slot, create.image, int(self.clock.now())))
+            self._cloud.check(boot.specs(self.fleet, create.slot, create.images, int(self.clock.now())))
 
     def keep(self, wish: Wish) -> Outcome:
         """See, decide, and do.
@@ -111,9 +111,9 @@ class Keeper:
         """
         seen = self.look()
         actions = decide.decide(self.fleet, wish, seen)
-        going = {action.server.id for action in actions if isinstance(action, Delete | Sweep)}
+        going = {action.server.key for action in actions if isinstance(action, Delete | Sweep)}
         hosts = decide.standing(self.fleet, seen)
-        self._leases.sync({host.slot.name: host.lease.until for host in hosts if host.server.id not in going})
+        self._leases.sync({host.slot.name: host.lease.until for host in hosts if host.server.key not in going})
         return self._carry_out(seen, actions)
 
     def sweep(self) -> Outcome:
@@ -184,7 +184,7 @@ class Keeper:
     def _create(self, action: Create) -> None:
         # Its lease need not be published: the new host knows the end from its slot document.
         acquirer = Acquirer(self._cloud, self.clock)
-        specs = boot.specs(self.fleet, action.slot, action.image, int(self.clock.now()))
+        specs = boot.specs(self.fleet, action.slot, action.images, int(self.clock.now()))
         try:
             acquirer.acquire(specs)
         finally:

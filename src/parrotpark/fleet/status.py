@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from parrotpark.cloud import Image
 from parrotpark.fleet import decide
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.decide import Seen
@@ -55,18 +57,19 @@ class Status:
 def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
     """Describe what is seen."""
     hosts = {host.slot.name: host for host in decide.standing(fleet, seen)}
-    current = images.current(seen.images, fleet.fingerprint) is not None
-    in_slots = {host.server.id for host in hosts.values()}
+    current = images.current_by_cloud(seen.images, fleet.fingerprint)
+    without = [cloud.name for cloud in fleet.clouds if cloud.name not in current]
+    in_slots = {host.server.key for host in hosts.values()}
     return Status(
         wish=wish.render(),
-        image=_image(current, seen),
-        image_current=current,
+        image=_image(current, without, seen),
+        image_current=bool(current),
         pause=_pause(wish, seen),
         slots=tuple(
             SlotStatus(
                 slot=slot.name,
                 server=host.server.name,
-                place=f"{host.server.server_type} in {host.server.location}",
+                place=str(host.server.offer),
                 state=host.lease.state.value,
                 ready=host.ready,
                 lease_left=host.lease.until - seen.now,
@@ -75,7 +78,7 @@ def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
             else SlotStatus(slot.name, None, None, None, ready=False, lease_left=None)
             for slot in fleet.slots
         ),
-        others=tuple(server.name for server in seen.servers if server.id not in in_slots),
+        others=tuple(server.name for server in seen.servers if server.key not in in_slots),
     )
 
 
@@ -84,7 +87,9 @@ def _pause(wish: Wish, seen: Seen) -> str | None:
     return decide.pause(seen.losses, at) if at > seen.now and wish != ASLEEP else None
 
 
-def _image(current: bool, seen: Seen) -> str:
-    if current:
+def _image(current: Mapping[str, Image], without: Sequence[str], seen: Seen) -> str:
+    if not without:
         return "image current"
+    if current:
+        return f"image current, but none at {', '.join(without)}: make wake on the control machine bakes it there"
     return "image stale: run make wake on the control machine" if seen.images else "no image yet"
