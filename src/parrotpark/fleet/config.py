@@ -147,13 +147,15 @@ class _Settings(Reader):
 
 def _account(cloud: _Settings, credentials: Path) -> Account:
     name = cloud.text("name", _is_label, f"a label: at most {MAX_LENGTH} letters, digits, '-', '_' or '.'")
-    return Account(
-        name=name,
-        provider=cloud.text("provider", PROVIDERS.__contains__, f"one of {', '.join(PROVIDERS)}"),
-        credential_file=str(credentials / name),
-        endpoint=cloud.optional("endpoint", _is_url, "a URL, or left out for the provider's own"),
-        region=cloud.optional("region", _is_said, "a name"),
-        project=cloud.optional("project", _is_said, "an id"),
+    return Account.of(
+        {
+            "name": name,
+            "provider": cloud.text("provider", PROVIDERS.__contains__, f"one of {', '.join(PROVIDERS)}"),
+            "credential_file": str(credentials / name),
+            "endpoint": cloud.optional("endpoint", _is_url, "a URL, or left out for the provider's own"),
+            "region": cloud.optional("region", _is_said, "a name"),
+            "project": cloud.optional("project", _is_said, "an id"),
+        }
     )
 
 

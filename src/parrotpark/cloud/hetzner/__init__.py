@@ -27,7 +27,6 @@ from parrotpark.cloud.hetzner.images import Snapshots
 from parrotpark.cloud.hetzner.views import epoch, price_in, selector, server_of, sold_in
 from parrotpark.cloud.patience import Patience
 
-ENDPOINT = "https://api.hetzner.cloud/v1"
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer
 POLLS = 100  # of an action: within about 5 minutes, as the caller has leases of other servers to renew
 
@@ -41,7 +40,7 @@ class HetznerCloud:
     """One project; the token decides which."""
 
     def __init__(self, account: Account, token: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        url = (account.endpoint or ENDPOINT).rstrip("/")
+        url = (account.endpoint or "").rstrip("/")
         self.name = account.name
         self._typed_errors = ErrorTranslator(url, account.credential_file).typed
         self._patiently = Patience(self._typed_errors, sleep)
