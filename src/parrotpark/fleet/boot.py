@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from parrotpark.cloud import Image, ServerSpec
+from parrotpark.cloud import Image, Offer, ServerSpec
 from parrotpark.fleet.config import ConfigError, Fleet
 from parrotpark.shared.cloud_config import cloud_config
 from parrotpark.shared.lease import GPU, Lease, State
@@ -29,8 +29,10 @@ def user_data(slot: SlotDocument, until: int) -> str:
     return text
 
 
-def specs(fleet: Fleet, slot: SlotDocument, images: Sequence[Image], now: int) -> list[ServerSpec]:
-    """Describe the slot's server, once for every offer of a cloud that has an image; `now` is epoch seconds.
+def specs(
+    fleet: Fleet, slot: SlotDocument, images: Sequence[Image], offers: Sequence[Offer], now: int
+) -> list[ServerSpec]:
+    """Describe the slot's server, once for each of the offers, whose clouds have images; `now` is epoch seconds.
 
     Its first lease lasts as long as the host may take to serve: whatever happens to us, it ends by itself.
     """
@@ -48,6 +50,5 @@ def specs(fleet: Fleet, slot: SlotDocument, images: Sequence[Image], now: int) -
             firewalls=fleet.firewalls,
             user_data=text,
         )
-        for offer in fleet.offers
-        if offer.cloud in ids
+        for offer in offers
     ]

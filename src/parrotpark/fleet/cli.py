@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from parrotpark.cloud import SeveralClouds, connect
+from parrotpark.cloud import connect
 from parrotpark.cloud.errors import CloudError
 from parrotpark.fleet import health, verbs
 from parrotpark.fleet.actions import Shortfall
@@ -84,10 +84,9 @@ def _number(text: str) -> int:
 
 
 def _keeper(fleet: Fleet) -> Keeper:
-    cloud = SeveralClouds(map(connect, fleet.clouds))
     clock = SystemClock()
     progress = Progress(clock, History(fleet.state_dir / "history.jsonl"), lambda line: print(line, flush=True))
-    return Keeper(fleet, cloud, clock, PacketFilter(fleet.ports), health.ready, progress)
+    return Keeper(fleet, map(connect, fleet.clouds), clock, PacketFilter(fleet.ports), health.ready, progress)
 
 
 def _run(verb: str, keeper: Keeper, wish: Wish, *, check: bool) -> Report:

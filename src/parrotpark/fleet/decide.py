@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from parrotpark.cloud import OFF, Image, Leftover, Server
+from parrotpark.cloud.acquire import Attempt
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.errors import WrongProject
@@ -33,6 +34,9 @@ class Seen:
     ready: frozenset[str]  # names of the slots in which all models answer
     losses: Sequence[Loss]  # oldest first
     patience: int  # seconds for a host that stopped answering to come back by itself
+    silent: Mapping[str, str] = field(default_factory=dict)  # clouds that cannot be asked, and why
+    hidden: frozenset[str] = frozenset()  # names of the slots whose server may live in one of those
+    attempts: Sequence[Attempt] = ()  # to create hosts, oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,13 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
         *_removals(seen),
         *(Delete(host.server, host.slot, "it is not wished for") for host in reversed(surplus)),
         *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
-        *_creations(fleet, seen, _free(fleet, kept)[: number - len(kept)], current, loss_of(swept, seen.now)),
+        *_creations(
+            fleet,
+            seen,
+            _free(fleet, seen, kept)[: max(0, number - len(kept) - len(seen.hidden))],
+            current,
+            loss_of(swept, seen.now),
+        ),
     )
 
 
@@ -211,9 +221,9 @@ def _bootable(fleet: Fleet, seen: Seen) -> tuple[Image, ...]:
     return tuple(image for cloud, image in found.items() if cloud in offered)
 
 
-def _free(fleet: Fleet, kept: Sequence[Host]) -> list[SlotDocument]:
+def _free(fleet: Fleet, seen: Seen, kept: Sequence[Host]) -> list[SlotDocument]:
     """List the slots in which a server can be made once everything that has to go is gone."""
-    taken = {host.slot.name for host in kept}
+    taken = {host.slot.name for host in kept} | seen.hidden
     return [slot for slot in fleet.slots if slot.name not in taken]
 
 

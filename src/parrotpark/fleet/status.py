@@ -41,13 +41,16 @@ class Status:
     image_current: bool
     pause: str | None  # why no host is created now, and when the next one will be
     slots: tuple[SlotStatus, ...]
-    others: tuple[str, ...]  # servers of the project that are in no slot
+    others: tuple[str, ...]  # servers of the projects that are in no slot
+    silent: tuple[str, ...]  # clouds that cannot be asked, and why
+    attempts: tuple[str, ...]  # what was tried to create hosts, if some of it failed
 
     def lines(self) -> list[str]:
         """Write it for people."""
         pause = [self.pause] if self.pause else []
         others = [f"{name}: in no slot" for name in self.others]
-        return [f"{self.wish}; {self.image}", *pause, *map(str, self.slots), *others]
+        tried = ["tried of late, oldest first:", *(f"  {line}" for line in self.attempts)] if self.attempts else []
+        return [f"{self.wish}; {self.image}", *self.silent, *pause, *map(str, self.slots), *others, *tried]
 
     def to_dict(self) -> dict[str, object]:
         """Write it for programs."""
@@ -78,6 +81,8 @@ def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
             else SlotStatus(slot.name, None, None, None, ready=False, lease_left=None)
             for slot in fleet.slots
         ),
+        silent=tuple(f"cloud {name} cannot be asked: {error}" for name, error in seen.silent.items()),
+        attempts=tuple(map(str, seen.attempts)) if any(attempt.refused for attempt in seen.attempts) else (),
         others=tuple(server.name for server in seen.servers if server.key not in in_slots),
     )
 
