@@ -75,19 +75,14 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     current = _bootable(fleet, seen)
     stale = _replaceable(fleet, wanted, number) if current else []
     kept = [host for host in wanted if host not in stale]
+    free = _free(fleet, seen, kept)[: max(0, number - len(kept) - len(seen.hidden))]
     return (
         *_upkeep(fleet, seen, kept),
         *swept,
         *_removals(seen),
         *(Delete(host.server, host.slot, "it is not wished for") for host in reversed(surplus)),
         *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
-        *_creations(
-            fleet,
-            seen,
-            _free(fleet, seen, kept)[: max(0, number - len(kept) - len(seen.hidden))],
-            current,
-            loss_of(swept, seen.now),
-        ),
+        *_creations(fleet, seen, free, current, loss_of(swept, seen.now)),
     )
 
 
