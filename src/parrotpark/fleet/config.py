@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
@@ -52,6 +52,9 @@ class Fleet:
     wish_file: Path
     state_dir: Path
     leases_dir: Path
+    bill_file: Path
+    prices: Mapping[Offer, float]  # euros an hour without VAT, where the inventory gives them
+    monthly_cap: float | None  # euros without VAT
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -68,9 +71,10 @@ def load(path: Path) -> Fleet:
     problems: list[str] = []
     top = _Settings(_json(path), problems)
     slots_file, credentials = top.path("slots_file"), top.path("credentials_dir")
+    priced = top.each("offers", lambda offer: (_offer(offer), offer.euros("price")))
     fleet = Fleet(
         clouds=top.each("clouds", lambda cloud: _account(cloud, credentials)),
-        offers=top.each("offers", _offer),
+        offers=tuple(offer for offer, _ in priced),
         ssh_keys=top.names("ssh_keys"),
         firewalls=top.names("firewalls"),
         fingerprint=top.text("fingerprint", _is_fingerprint, f"{FINGERPRINT_LENGTH} hexadecimal digits"),
@@ -85,6 +89,9 @@ def load(path: Path) -> Fleet:
         wish_file=top.path("wish_file"),
         state_dir=top.path("state_dir"),
         leases_dir=top.path("leases_dir"),
+        bill_file=top.path("bill_file"),
+        prices={offer: price for offer, price in priced if price is not None},
+        monthly_cap=top.euros("monthly_cap"),
     )
     top.end()
     if not problems and fleet.hosts > len(fleet.slots):
@@ -112,6 +119,13 @@ class _Settings(Reader):
             self._known.add(key)
             return default
         return super().number(key, low, high)
+
+    def euros(self, key: str) -> float | None:
+        value = self._take(key)
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0):
+            return value
+        self._problems.append(f"{self._full(key)} must be a number of euros, or left out")
+        return None
 
     def optional(self, key: str, valid: Callable[[str], bool], what: str) -> str | None:
         if self._values.get(key) in (None, ""):
