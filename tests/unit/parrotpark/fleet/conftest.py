@@ -7,14 +7,14 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from hypothesis import settings
 
-from parrotpark.cloud import OFF, RUNNING, Cloud, Image, Leftover, Offer, Server, ServerSpec
+from parrotpark.cloud import OFF, RUNNING, Cloud, Furnishing, Image, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
 from parrotpark.control.secrets.keys import SshAlgorithm
 from parrotpark.control.slots import slot_document, slots
@@ -32,7 +32,7 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 NOW = 1_800_000_000
-HERE, THERE = Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4")
+HERE, THERE = Offer("gpu", "fsn1", "gpu-l4"), Offer("gpu", "nbg1", "gpu-l4")
 WANTED, OLD = "a" * 32, "b" * 32  # fingerprints
 ENDPOINT = "10.78.0.1"
 SSH_KEY = SshAlgorithm().private()
@@ -69,6 +69,7 @@ class Project:
     """What the provider has: the truth."""
 
     clock: SimulatedClock
+    name: str = "gpu"
     servers: dict[str, Server] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
     leftovers: dict[str, Leftover] = field(default_factory=dict)
@@ -97,7 +98,7 @@ class Project:
             id=self.id(),
             name=name,
             status=status,
-            provider="simulated",
+            cloud=self.name,
             location=offer.location,
             server_type=offer.server_type,
             image=image,
@@ -118,7 +119,7 @@ class Project:
     def save(self, fingerprint: str = WANTED) -> Image:
         """Put a golden image there."""
         labels = {ROLE: "gpu-image", FINGERPRINT: fingerprint}
-        image = Image(self.id(), "golden", int(self.clock.now()), labels)
+        image = Image(self.id(), self.name, "golden", int(self.clock.now()), labels)
         self.images = {image.id: image, **self.images}
         return image
 
@@ -155,10 +156,9 @@ class Project:
 class SimulatedCloud:
     """One controller's way to the project; `fault` is asked before every call how it shall fail."""
 
-    provider = "simulated"
-
     def __init__(self, project: Project, fault: Callable[[str], Fault | None] = lambda _: None) -> None:
         self.project = project
+        self.name = project.name
         self.fault = fault
         self.calls: list[str] = []
 
@@ -199,7 +199,7 @@ class SimulatedCloud:
         for spec in specs:
             if spec.image not in self.project.images:
                 raise InvalidRequest(f"image {spec.image!r} is unknown to the cloud")
-            if spec.offer not in (HERE, THERE):
+            if replace(spec.offer, cloud=HERE.cloud) not in (HERE, THERE):
                 raise InvalidRequest(
                     f"server type {spec.offer.server_type!r} is unknown to the cloud; it knows: gpu-l4"
                 )
@@ -215,7 +215,7 @@ class SimulatedCloud:
                 raise NameTaken(f"a server named {spec.name!r} exists with another lease")
         if spec.offer in self.project.refusals:
             raise self.project.refusals[spec.offer]
-        if spec.image not in self.project.images or spec.offer not in (HERE, THERE):
+        if spec.image not in self.project.images or replace(spec.offer, cloud=HERE.cloud) not in (HERE, THERE):
             raise NotFound("something is not found (not_found)")
         self.project.made += 1
         server = self.project.add(spec.name, spec.labels, offer=spec.offer, image=spec.image)
@@ -226,7 +226,7 @@ class SimulatedCloud:
         """Leave an address behind: of a server that was not made yet, or is gone already."""
         if server:
             self._delete(server)
-        address = Leftover("address", self.project.id(), "192.0.2.9", int(self.project.clock.now()))
+        address = Leftover("address", self.project.id(), self.name, "192.0.2.9", int(self.project.clock.now()))
         self.project.leftovers[address.id] = address
 
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
@@ -252,6 +252,12 @@ class SimulatedCloud:
 
     def delete_image(self, image: Image) -> None:
         raise NotImplementedError("the fleet deletes no images")
+
+    def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
+        raise NotImplementedError("the fleet furnishes nothing")
+
+    def price(self, offer: Offer) -> float | None:
+        raise NotImplementedError("the fleet asks for no prices")
 
 
 def _carrying[T: (Server, Image)](things: Mapping[str, T], labels: Mapping[str, str | None]) -> tuple[T, ...]:
@@ -295,7 +301,7 @@ class Controller:
     @property
     def keeper(self) -> Keeper:
         progress = Progress(self.clock, History(self.fleet.state_dir / "history.jsonl"), self.lines.append)
-        return Keeper(self.fleet, self.cloud, self.clock, self.gate, self.probe, progress)
+        return Keeper(self.fleet, [self.cloud], self.clock, self.gate, self.probe, progress)
 
     def probe(self, addresses: Iterable[str], ports: Sequence[int]) -> frozenset[str]:
         assert tuple(ports) == (8001, 8002)
@@ -346,12 +352,11 @@ def config(folder: Path, **changes: Any) -> Path:
     ]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "slots.json").write_text(json.dumps(documents))
-    (folder / "token").write_text("a-token")
+    (folder / "gpu").write_text("a-token")
     values = {
-        "provider": "hetzner",
-        "endpoint": "http://127.0.0.1:9/v1",
-        "token_file": str(folder / "token"),
-        "offers": [{"location": "fsn1", "server_type": "gpu-l4"}, {"location": "nbg1", "server_type": "gpu-l4"}],
+        "clouds": [{"name": "gpu", "provider": "hetzner", "endpoint": "http://127.0.0.1:9/v1"}],
+        "credentials_dir": str(folder),
+        "offers": [asdict(HERE), asdict(THERE)],
         "ssh_keys": ["parrotpark"],
         "firewalls": ["parrotpark-gpu"],
         "fingerprint": WANTED,
