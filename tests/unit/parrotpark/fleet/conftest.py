@@ -75,6 +75,7 @@ class Project:
     leftovers: dict[str, Leftover] = field(default_factory=dict)
     user_data: dict[str, str] = field(default_factory=dict)  # by server
     refusals: dict[Offer, CloudError] = field(default_factory=dict)
+    price: float | None = 1.0  # euros an hour, of whatever server
     boots_in: float = 30  # seconds from creation until the models answer
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)  # by server, from when to when they do not
     made: int = 0  # servers by the fleet
@@ -257,7 +258,7 @@ class SimulatedCloud:
         raise NotImplementedError("the fleet furnishes nothing")
 
     def price(self, offer: Offer) -> float | None:
-        raise NotImplementedError("the fleet asks for no prices")
+        return self._call("price", lambda: self.project.price if offer.server_type else None)
 
 
 def _carrying[T: (Server, Image)](things: Mapping[str, T], labels: Mapping[str, str | None]) -> tuple[T, ...]:
@@ -371,6 +372,7 @@ def config(folder: Path, **changes: Any) -> Path:
         "wish_file": str(folder / "data/wish"),
         "state_dir": str(folder / "state"),
         "leases_dir": str(folder / "run/leases"),
+        "bill_file": str(folder / "data/bill.json"),
         **changes,
     }
     path = folder / "fleet.json"
