@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from parrotpark.cloud import Leftover
-from parrotpark.cloud.errors import OutOfCapacity, Transient
+from parrotpark.cloud.errors import AuthFailed, OutOfCapacity, Transient
 from parrotpark.fleet import verbs
 from parrotpark.fleet.attempts import REST
 from parrotpark.fleet.errors import NotReached, WrongProject
@@ -218,6 +218,27 @@ def test_a_sleep_ends_only_when_every_cloud_has_been_asked(both: Controller, oth
     both.clouds[1].fault = fine
     verbs.fulfil(both.keeper, ASLEEP)
     assert other.servers == {}
+
+
+def test_a_token_that_may_only_read_costs_no_host_elsewhere_its_lease(
+    both: Controller, project: Project, other: Project
+) -> None:
+    def refused(call: str) -> Fault | None:
+        if not call.startswith("list"):
+            raise AuthFailed("check the token")
+        return None
+
+    project.add("gpu-1", project.lease("gpu-1", left=100))
+    project.add("stray", {})
+    other.add("gpu-2", other.lease("gpu-2", left=100))
+    other.add("stray", {})
+    project.boots_in = other.boots_in = 0
+    both.clouds[0].fault = refused
+    both.wish("awake 2")
+    report = verbs.keep(both.keeper)
+    assert [str(trouble) for trouble in report.troubles] == ["gpu-1: renew its lease: check the token"]
+    assert (project.names(), other.names()) == (["gpu-1", "stray"], ["gpu-2"])
+    assert int(other.named("gpu-2").labels[UNTIL]) - both.clock.now() == both.fleet.lease_seconds
 
 
 def test_an_image_that_is_baked_in_one_cloud_is_no_reason_to_wait_in_another(
