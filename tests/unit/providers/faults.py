@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import requests
@@ -25,7 +26,6 @@ type Fault = Literal[
     "bad gateway",  # done, but a proxy answers in HTML
 ]
 FAULTS: tuple[Fault, ...] = get_args(Fault.__value__)
-UNDONE = ("refused", "busy", "killed before")
 _HEADER = "X-Fault"  # tells our side of the API what to do to a request
 
 
@@ -37,12 +37,23 @@ class Network:
     """Counts the requests from 1. `send` is for the client's side, `wrap` for the API's."""
 
     def __init__(self) -> None:
-        self.plan: Mapping[int, Fault] = {}
-        self.calls: list[str] = []
+        self.begin({})
 
     def begin(self, plan: Mapping[int, Fault]) -> None:
         """Count anew, and fail the requests of these numbers."""
-        self.plan, self.calls = plan, []
+        self._plan = plan
+        self.requests = 0
+        self.failed: list[str] = []  # each fault that has happened, and where
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Neither count nor fail what is requested in the block."""
+        kept = self._plan, self.requests
+        self._plan = {}
+        try:
+            yield
+        finally:
+            self._plan, self.requests = kept
 
     def send(
         self,
@@ -51,14 +62,15 @@ class Network:
         request: requests.PreparedRequest,
         **options: Any,
     ) -> requests.Response:
-        """Carry out a request as `HTTPAdapter.send`, below every client that is made of requests."""
-        self.calls.append(f"{request.method} {request.path_url}")
-        fault = self.plan.get(len(self.calls))
+        """Carry out a request in place of `HTTPAdapter.send`, on which all our clients' libraries are built."""
+        self.requests += 1
+        fault = self._plan.get(self.requests)
+        request.headers.pop(_HEADER, None)  # a client may send a request again
+        if fault:
+            self.failed.append(f"{fault} at request {self.requests}, {request.method} {request.path_url}")
+            request.headers[_HEADER] = fault
         if fault == "killed before":
             raise Killed
-        request.headers.pop(_HEADER, None)  # clients may send a request again
-        if fault:
-            request.headers[_HEADER] = fault
         answer = carry_out(adapter, request, **options)
         if fault == "killed after":
             raise Killed
