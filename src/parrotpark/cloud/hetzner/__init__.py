@@ -24,8 +24,8 @@ from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFo
 from parrotpark.cloud.hetzner.errors import ErrorTranslator
 from parrotpark.cloud.hetzner.furnish import furnish
 from parrotpark.cloud.hetzner.images import Snapshots
-from parrotpark.cloud.patience import Patience
 from parrotpark.cloud.hetzner.views import epoch, price_in, selector, server_of, sold_in
+from parrotpark.cloud.patience import Patience
 
 ENDPOINT = "https://api.hetzner.cloud/v1"
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer

@@ -14,8 +14,8 @@ from hcloud.servers import BoundServer
 
 from parrotpark.cloud.api import OFF, Image
 from parrotpark.cloud.errors import InvalidRequest, NotFound, Transient
-from parrotpark.cloud.patience import Patience
 from parrotpark.cloud.hetzner.views import epoch, selector
+from parrotpark.cloud.patience import Patience
 
 CREATING = "creating"
 AVAILABLE = "available"

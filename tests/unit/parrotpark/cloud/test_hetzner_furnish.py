@@ -83,7 +83,7 @@ def test_a_key_that_has_another_name_is_refused_and_the_old_one_stays(
         hetzner.furnish(WANTED)
     client.ssh_keys.create("my key", OTHER_KEY)
     keys = public_keys(client)
-    with pytest.raises(InvalidRequest, match="the public key of parrotpark is in the project already, as my key: delete"):
+    with pytest.raises(InvalidRequest, match="public key of parrotpark is in the project already, as my key: delete"):
         hetzner.furnish(replace(WANTED, public_key=OTHER_KEY))
     assert public_keys(client) == keys
 
@@ -126,7 +126,7 @@ def test_what_an_unanswered_call_has_changed_is_reported(
 
 @pytest.mark.parametrize("kind", ["ssh_keys", "firewalls"])
 def test_what_another_run_makes_at_the_same_time_is_taken(
-    hetzner: HetznerCloud, client: Client, kind: str, monkeypatch: pytest.MonkeyPatch
+    hetzner: HetznerCloud, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As hcloud-python does itself when it repeats a call whose answer a proxy has lost."""
     ours = getattr(hetzner._client, kind)
