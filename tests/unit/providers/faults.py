@@ -42,18 +42,18 @@ class Network:
     def begin(self, plan: Mapping[int, Fault]) -> None:
         """Count anew, and fail the requests of these numbers."""
         self._plan = plan
-        self.requests = 0
+        self.methods: list[str] = []  # of the requests so far
         self.failed: list[str] = []  # each fault that has happened, and where
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Neither count nor fail what is requested in the block."""
-        kept = self._plan, self.requests
-        self._plan = {}
+        kept = self._plan, self.methods
+        self._plan, self.methods = {}, []
         try:
             yield
         finally:
-            self._plan, self.requests = kept
+            self._plan, self.methods = kept
 
     def send(
         self,
@@ -63,11 +63,12 @@ class Network:
         **options: Any,
     ) -> requests.Response:
         """Carry out a request in place of `HTTPAdapter.send`, on which all our clients' libraries are built."""
-        self.requests += 1
-        fault = self._plan.get(self.requests)
+        self.methods.append(str(request.method))
+        number = len(self.methods)
+        fault = self._plan.get(number)
         request.headers.pop(_HEADER, None)  # a client may send a request again
         if fault:
-            self.failed.append(f"{fault} at request {self.requests}, {request.method} {request.path_url}")
+            self.failed.append(f"{fault} at request {number}, {request.method} {request.path_url}")
             request.headers[_HEADER] = fault
         if fault == "killed before":
             raise Killed

@@ -56,7 +56,7 @@ class HetznerStage:
     account: Account
     store: Store
     later: Later
-    offer: Offer = Offer("here", "fsn1", "ccx33")
+    offer: Offer
     other_type: str = "cx23"
     image: str = "debian-13"
     most_user_data: int = 2**15
@@ -70,6 +70,11 @@ class HetznerStage:
 
     def stranger(self) -> Cloud:
         return HetznerCloud(self.account, "x" * 64, sleep=self.later.work)
+
+    def unfurnish(self) -> None:
+        with self.store.change() as state:
+            state.ssh_keys.clear()
+            state.firewalls.clear()
 
     def billed(self) -> Set[str]:
         state = self.store.state
@@ -103,4 +108,5 @@ def hetzner(directory: Path, wrap: Wrap) -> Iterator[HetznerStage]:
         patch("hcloud._client.time", SimpleNamespace(sleep=later.work)),
         patch("hcloud.actions.client.time", SimpleNamespace(sleep=later.work)),
     ):
-        yield HetznerStage(Account("here", "hetzner", str(file), f"{origin}/v1"), store, later)
+        account = Account("here", "hetzner", str(file), f"{origin}/v1")
+        yield HetznerStage(account, store, later, Offer(account.name, "fsn1", "ccx33"))

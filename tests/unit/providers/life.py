@@ -19,6 +19,12 @@ FURNISHING = Furnishing(
     "parrotpark-gpu",
     (Rule("tcp", "22", ("192.0.2.0/24", "2001:db8::/32")), Rule("icmp", None, ("0.0.0.0/0", "::/0"))),
 )
+OTHER_FURNISHING = Furnishing(
+    FURNISHING.ssh_key,
+    PUBLIC_KEY.replace("IOMq", "IOMr"),
+    FURNISHING.firewall,
+    (Rule("tcp", "22", ("0.0.0.0/0", "::/0")), Rule("udp", "51820-51830", ("192.0.2.1/32",))),
+)
 
 
 def spec(stage: Stage, name: str = "bake", labels: dict[str, str] = NEW, image: str | None = None) -> ServerSpec:

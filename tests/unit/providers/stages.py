@@ -49,6 +49,9 @@ class Stage(Protocol):
     def stranger(self) -> Cloud:
         """A client whose credential opens nothing."""
 
+    def unfurnish(self) -> None:
+        """Take all SSH keys and firewalls away, without a request; there are no servers."""
+
     def billed(self) -> Set[str]:
         """All in the project that costs money, each as its kind, a space, and its id; made without a request."""
 

@@ -59,7 +59,8 @@ class _Furnisher:
     def firewall(self) -> None:
         name, rules = self.wanted.firewall, [_rule(rule) for rule in self.wanted.rules]
         found = self.client.firewalls.get_by_name(name)
-        if found and set(map(_facts, found.rules or ())) == set(map(_facts, rules)):
+        tried = "firewall" in self.changes  # then these are its rules, but servers may not have them yet
+        if found and not tried and set(map(_facts, found.rules or ())) == set(map(_facts, rules)):
             return
         self.changes.setdefault("firewall", f"rules of firewall {name} changed" if found else f"firewall {name} made")
         if self.check:

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
-SPEC = ServerSpec("gpu-1", Offer("gpu", "fsn1", "ccx33"), "debian-13", {"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"})
+SPEC = ServerSpec(
+    "gpu-1", Offer("gpu", "fsn1", "ccx33"), "debian-13", {"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"}
+)
 
 
 @pytest.fixture
