@@ -18,7 +18,7 @@ from parrotpark.cloud.api import (
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.cloud.several import SeveralClouds
 
-PROVIDERS = ("hetzner",)
+PROVIDERS = ("hetzner", "scaleway")
 
 __all__ = [
     "OFF",
@@ -43,7 +43,7 @@ def connect(account: Account) -> Cloud:
 
     Raises:
         AuthFailed: its credential cannot be read.
-        InvalidRequest: we know no such provider.
+        InvalidRequest: we know no such provider, or the account lacks what this one needs.
     """
     # Each brings a library of its own, which need not be there for the others.
     match account.provider:
@@ -51,4 +51,8 @@ def connect(account: Account) -> Cloud:
             from parrotpark.cloud.hetzner import HetznerCloud
 
             return HetznerCloud(account, account.credential())
+        case "scaleway":
+            from parrotpark.cloud.scaleway import ScalewayCloud
+
+            return ScalewayCloud(account, account.credential())
     raise InvalidRequest(f"provider {account.provider!r} is unknown; known: {', '.join(PROVIDERS)}")
