@@ -1,7 +1,7 @@
 """A face of Scaleway's API in memory: one project in one zone, and of its API what our provider calls.
 
-Answers, states and their order are those of recordings of the real API, which scaleway-cli keeps as test data. Where none
-was found, a comment says so.
+Answers, states and their order are those of recordings of the real API, which scaleway-cli keeps as test data. Where
+none was found, a comment says so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -121,7 +122,7 @@ class Scaleway:
 
     def reserve(self, address: str = "51.15.0.9", tags: list[str] | None = None) -> Thing:
         """Make a flexible address, as a person may."""
-        ip = {
+        ip: Thing = {
             "id": str(uuid4()),
             "address": address,
             "prefix": None,
@@ -141,7 +142,7 @@ class Scaleway:
 
     def volume(self, name: str, size: int, parent: str | None = None, tags: list[str] | None = None) -> Thing:
         """Make a volume of block storage that nothing uses."""
-        made = {
+        made: Thing = {
             "id": str(uuid4()),
             "name": name,
             "type": "sbs_5k",
@@ -162,7 +163,7 @@ class Scaleway:
 
     def old_volume(self, name: str, tags: list[str] | None = None) -> Thing:
         """Make a local volume that no server has."""
-        made = {
+        made: Thing = {
             "id": str(uuid4()),
             "name": name,
             "size": 20_000_000_000,
@@ -186,7 +187,7 @@ class Scaleway:
         return made
 
     def _snapshot(self, name: str, size: int) -> Thing:
-        made = {
+        made: Thing = {
             "id": str(uuid4()),
             "name": name,
             "parent_volume": None,
@@ -243,7 +244,7 @@ class Scaleway:
         size = body["volumes"]["0"]["size"]
         if size < snapshot["size"]:
             raise invalid("volumes", "the volume is smaller than the snapshot")
-        server = {
+        server: Thing = {
             "id": str(uuid4()),
             "name": body["name"],
             "arch": image["arch"],
@@ -355,7 +356,7 @@ class Scaleway:
         for entry in server["volumes"].values():
             if volume := self.volumes.get(entry["id"]):
                 volume["references"][0]["status"] = "detaching"
-                self._waiting.append(lambda volume=volume: volume.update(references=[], status="available"))
+                self._waiting.append(partial(volume.update, references=[], status="available"))
 
     def _backup(self, server: Thing, body: Thing) -> str:
         root = self.volumes[server["volumes"]["0"]["id"]]
@@ -377,7 +378,7 @@ class Scaleway:
     # ---- Security groups --------------------------------------------------------------------------------------------
 
     def create_group(self, body: Thing) -> Response:
-        group = {
+        group: Thing = {
             "id": str(uuid4()),
             "creation_date": _now(),
             "modification_date": _now(),

@@ -9,14 +9,15 @@ from datetime import datetime
 from uuid import UUID
 
 from scaleway.block.v1 import Volume
-from scaleway.instance.v1 import Ip, ServerType, VolumeServerTemplate
+from scaleway.instance.v1 import Ip, ServerAction, ServerType, VolumeServerTemplate, VolumeVolumeType
 from scaleway.instance.v1 import Server as Bound
 from scaleway.instance.v1 import Volume as OldVolume
-from scaleway.marketplace.v2 import LocalImage
+from scaleway.marketplace.v2 import LocalImage, LocalImageType
 
 from parrotpark.cloud.account import Account
 from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import (
+    AuthFailed,
     CloudError,
     InvalidRequest,
     NameTaken,
@@ -33,8 +34,8 @@ from parrotpark.cloud.scaleway.views import KEEP, carries, epoch, labels_of, ser
 
 STARTING = 300.0  # seconds to start, as the caller has leases of other servers to renew; a small server takes 6
 ENDING = 300.0  # seconds to end; a server that does nothing takes 50
-# Bytes. Scaleway's own images with drivers ask for as much, and it holds them, vLLM, and the weights for a card of 80 GB.
-# An image can only be booted to a volume at least as large, and bills by the month: so no more than that.
+# Bytes of a root volume. Scaleway's own images with drivers ask for as much, and it holds vLLM and the weights for a
+# card of 80 GB. An image of it bills by the month and boots only to one at least as large: so no more than that.
 ROOT = 125_000_000_000
 
 
@@ -103,7 +104,7 @@ class ScalewayCloud:
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         with self._typed_errors():
             answer = self._apis.instance._update_server(server_id=server.id, tags=tags_of(labels))
-            return self._described(answer.server)
+            return self._described(there(answer.server))
 
     def delete(self, server: Server) -> None:
         self._delete(server.id)
@@ -119,11 +120,12 @@ class ScalewayCloud:
 
     def leftovers(self) -> Sequence[Leftover]:
         with self._typed_errors():
-            addresses = [each for each in self._addresses() if each.server is None and KEEP not in each.tags]
+            addresses = [each for each in self._addresses() if each.server is None]
             volumes = [each for each in self._volumes() if not each.references and each.status == "available"]
             old = [each for each in self._old_volumes() if each.server is None]
+        reserved = [(each, self._reserved(each)) for each in addresses if KEEP not in each.tags]
         return (
-            *(self._left("address", each.id, each.address, self._reserved(each)) for each in addresses),
+            *(self._left("address", each.id, each.address, made) for each, made in reserved if made),
             *(self._left("volume", each.id, each.name, each.created_at) for each in volumes if KEEP not in each.tags),
             *(self._left("volume", each.id, each.name, each.creation_date) for each in old if KEEP not in each.tags),
             *self._images.leftovers(),
@@ -169,7 +171,7 @@ class ScalewayCloud:
                 )
             if spec.user_data:
                 self._apis.instance.set_server_user_data(id_, "cloud-init", spec.user_data.encode())
-            self._apis.instance.server_action(server_id=id_, action="poweron")
+            self._apis.instance.server_action(server_id=id_, action=ServerAction.POWERON)
             told[id_] = True
         raise _Starting(f"server {server.name} does not start within {STARTING / 60:.0f} minutes")
 
@@ -197,13 +199,13 @@ class ScalewayCloud:
             name=spec.name,
             commercial_type=spec.offer.server_type,
             image=self._image_id(spec),
-            volumes={"0": VolumeServerTemplate(volume_type="sbs_volume", size=ROOT)},
+            volumes={"0": VolumeServerTemplate(volume_type=VolumeVolumeType.SBS_VOLUME, size=ROOT)},
             security_group=self._group_id(spec),
             dynamic_ip_required=True,  # one that goes with the server
             project=self._apis.project,
             tags=tags_of(spec.labels),
         )
-        return answer.server
+        return there(answer.server)
 
     def _image_id(self, spec: ServerSpec) -> str:
         """Find the image: an own one by its id, or Scaleway's by its label.
@@ -213,7 +215,7 @@ class ScalewayCloud:
         """
         if _is_id(spec.image):
             with suppress(NotFound), self._typed_errors():
-                return there(self._apis.instance.get_image(image_id=spec.image).image.id)
+                return there(self._apis.instance.get_image(image_id=spec.image).image).id
         else:
             for image in self._local_images(spec.image):
                 if spec.offer.server_type in image.compatible_commercial_types:
@@ -262,9 +264,9 @@ class ScalewayCloud:
         if server.state == "stopped":
             self._apis.instance.delete_server(server_id=server_id)
         elif "terminate" in allowed:
-            self._apis.instance.server_action(server_id=server_id, action="terminate")
+            self._apis.instance.server_action(server_id=server_id, action=ServerAction.TERMINATE)
         elif server.state == "starting" and "stop_in_place" in allowed:  # from there it can be terminated
-            self._apis.instance.server_action(server_id=server_id, action="stop_in_place")
+            self._apis.instance.server_action(server_id=server_id, action=ServerAction.STOP_IN_PLACE)
         raise Transient(f"server {server.name} is {server.state} and does not go: check the cloud's console")
 
     def _delete_volume(self, volume_id: str) -> None:
@@ -296,7 +298,7 @@ class ScalewayCloud:
         return Leftover(kind, there(id_), self.name, name, epoch(created))
 
     def _get(self, server_id: str) -> Bound:
-        return self._apis.instance.get_server(server_id=server_id).server
+        return there(self._apis.instance.get_server(server_id=server_id).server)
 
     def _all(self, name: str | None = None) -> list[Bound]:
         ask, project = self._apis.instance.list_servers, self._apis.project
@@ -310,7 +312,9 @@ class ScalewayCloud:
         ask = self._apis.marketplace.list_local_images
         return pages(
             lambda page: (
-                ask(image_label=label, zone=self._zone, type_="instance_sbs", page=page, page_size=PAGE).local_images
+                ask(
+                    image_label=label, zone=self._zone, type_=LocalImageType.INSTANCE_SBS, page=page, page_size=PAGE
+                ).local_images
             )
         )
 
@@ -319,7 +323,13 @@ class ScalewayCloud:
         return pages(lambda page: ask(project=project, page=page, per_page=PAGE).ips)
 
     def _reserved(self, address: Ip) -> datetime | None:
-        return self._apis.ipam.get_ip(ip_id=address.ipam_id).created_at
+        """Ask when the address was made, which only IPAM knows; None if that may not be asked.
+
+        It is somebody's, as our servers have none of this kind: it must not go before it could be used.
+        """
+        with suppress(AuthFailed, NotFound), self._typed_errors():
+            return self._apis.ipam.get_ip(ip_id=address.ipam_id).created_at
+        return None
 
     def _volumes(self) -> list[Volume]:
         ask, project = self._apis.block.list_volumes, self._apis.project

@@ -1,9 +1,10 @@
-"""Scaleway's SDK with limits of time, with whole lists, and with answers that are looked at before they are believed."""
+"""Scaleway's SDK with limits of time, whole lists, and a look at answers before they are believed."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -70,20 +71,20 @@ class _Calls(API):
         return self._session.request(
             method,
             f"{self.client.api_url}{path}",
-            params={key: _parameter(value) for key, value in (params or {}).items() if value is not None},
+            params={key: str(value).lower() if value is False else value for key, value in (params or {}).items()},
             headers={"Content-Type": "application/json", **(headers or {})},
             data=body if body is None or isinstance(body, bytes) else json.dumps(body),
             timeout=TIMEOUT,
         )
 
     def _throw_on_error(self, res: requests.Response) -> None:
-        if res.status_code == requests.codes.no_content:
+        if res.status_code == HTTPStatus.NO_CONTENT:
             return
         try:
             body = res.json()
         except ValueError:
             body = None
-        if res.status_code >= requests.codes.bad_request and isinstance(body, dict) and "message" in body:
+        if not res.ok and isinstance(body, dict) and "message" in body:
             raise Refused(res.status_code, body)
         if not res.ok or not isinstance(body, dict) or not _TOPS & body.keys():
             raise Unreadable(f"status {res.status_code}")
@@ -136,7 +137,3 @@ def pages[T](ask: Callable[[int], Sequence[T]]) -> list[T]:
         if len(part) < PAGE:
             break
     return found
-
-
-def _parameter(value: object) -> object:
-    return str(value).lower() if isinstance(value, bool) else value

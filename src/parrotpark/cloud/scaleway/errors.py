@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -114,7 +115,7 @@ def _kind(status: int, code: str, text: str) -> type[CloudError]:
             return kind
     if code == "locked":
         return InvalidRequest
-    return _STATUSES.get(status, Transient if status >= requests.codes.server_error else InvalidRequest)
+    return _STATUSES.get(status, Transient if status >= HTTPStatus.INTERNAL_SERVER_ERROR else InvalidRequest)
 
 
 def _text(body: Mapping[str, Any]) -> str:

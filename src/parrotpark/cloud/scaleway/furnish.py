@@ -11,12 +11,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from scaleway.iam.v1alpha1 import SSHKey
-from scaleway.instance.v1 import SecurityGroup, SecurityGroupRule, SetSecurityGroupRulesRequestRule
+from scaleway.instance.v1 import (
+    SecurityGroup,
+    SecurityGroupPolicy,
+    SecurityGroupRule,
+    SecurityGroupRuleAction,
+    SecurityGroupRuleDirection,
+    SecurityGroupRuleProtocol,
+    SetSecurityGroupRulesRequestRule,
+)
 
 from parrotpark.cloud.api import Furnishing, Rule
 from parrotpark.cloud.errors import NotFound
 from parrotpark.cloud.patience import Patience
 from parrotpark.cloud.scaleway.client import PAGE, Apis, pages
+from parrotpark.cloud.scaleway.views import there
 
 type _Facts = tuple[str, int | None, int | None, str]
 
@@ -88,7 +97,7 @@ class _Furnisher:
             found = self._made(name)
         elif not _closed(found):
             self.apis.instance.update_security_group(
-                security_group_id=found.id, stateful=True, inbound_default_policy="drop"
+                security_group_id=found.id, stateful=True, inbound_default_policy=SecurityGroupPolicy.DROP
             )
         self.apis.instance.set_security_group_rules(
             security_group_id=found.id,
@@ -101,10 +110,10 @@ class _Furnisher:
             description="made by Parrotpark",
             project=self.apis.project,
             stateful=True,
-            inbound_default_policy="drop",
-            outbound_default_policy="accept",
+            inbound_default_policy=SecurityGroupPolicy.DROP,
+            outbound_default_policy=SecurityGroupPolicy.ACCEPT,
         )
-        return answer.security_group
+        return there(answer.security_group)
 
     def _rules(self, group: SecurityGroup) -> list[SecurityGroupRule]:
         rules: list[SecurityGroupRule] = pages(
@@ -139,9 +148,9 @@ def _facts(rule: SecurityGroupRule) -> _Facts | tuple[str, str, str]:
 def _rule(facts: _Facts, position: int) -> SetSecurityGroupRulesRequestRule:
     protocol, first, last, network = facts
     return SetSecurityGroupRulesRequestRule(
-        action="accept",
-        direction="inbound",
-        protocol=protocol.upper(),
+        action=SecurityGroupRuleAction.ACCEPT,
+        direction=SecurityGroupRuleDirection.INBOUND,
+        protocol=SecurityGroupRuleProtocol(protocol),
         dest_port_from=first,
         dest_port_to=last,
         ip_range=network,

@@ -11,10 +11,11 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 from scaleway.block.v1 import Snapshot
 from scaleway.instance.v1 import Image as Bound
-from scaleway.instance.v1 import Server as BoundServer
+from scaleway.instance.v1 import ServerAction, SnapshotVolumeType, Volume, VolumeSummary
 from scaleway.instance.v1 import ServerActionRequestVolumeBackupTemplate as Backup
 
 from parrotpark.cloud.api import Image, Leftover
@@ -25,6 +26,8 @@ from parrotpark.cloud.scaleway.views import KEEP, carries, epoch, labels_of, tag
 
 IMAGING = 3600.0  # seconds for an image to be made: the provider copies a whole disk
 OFF_WITHIN = 300.0  # seconds for a server to power off; a server that does nothing takes 50
+# The API wants to be told, and the SDK has no name for it.
+_SBS_SNAPSHOT = cast(SnapshotVolumeType, "sbs_snapshot")
 _UNFINISHED = re.compile(r".* [0-9a-f]{16}")  # what we call an image
 
 
@@ -95,21 +98,21 @@ class Images:
             self.patiently(lambda: self.apis.block.delete_snapshot(snapshot_id=snapshot_id))
 
     def _must_be_off(self, server_id: str) -> None:
-        server = self.apis.instance.get_server(server_id=server_id).server
+        server = there(self.apis.instance.get_server(server_id=server_id).server)
         if server.state == "stopped":
             return
         if server.state != "stopping":
-            self.apis.instance.server_action(server_id=server_id, action="poweroff")
+            self.apis.instance.server_action(server_id=server_id, action=ServerAction.POWEROFF)
         raise Transient(f"server {server.name} is {server.state} and does not power off: check the cloud's console")
 
     def _begin(self, server_id: str, name: str) -> Bound:
-        server: BoundServer = self.apis.instance.get_server(server_id=server_id).server
+        server = there(self.apis.instance.get_server(server_id=server_id).server)
         volumes = {
-            volume.id: Backup(volume_type="sbs_snapshot" if volume.volume_type == "sbs_volume" else "unified")
+            volume.id: Backup(volume_type=_SBS_SNAPSHOT)
             for volume in server.volumes.values()
-            if volume.volume_type != "scratch"
+            if volume.volume_type == "sbs_volume"  # what is left out is scratch
         }
-        self.apis.instance.server_action(server_id=server_id, action="backup", name=name, volumes=volumes)
+        self.apis.instance.server_action(server_id=server_id, action=ServerAction.BACKUP, name=name, volumes=volumes)
         if made := self._named(name):
             return made
         raise Transient(f"image {name} is not listed yet: try again")
@@ -124,7 +127,7 @@ class Images:
         return image
 
     def _get(self, image_id: str) -> Bound:
-        return self.apis.instance.get_image(image_id=image_id).image
+        return there(self.apis.instance.get_image(image_id=image_id).image)
 
     def _named(self, name: str) -> Bound | None:
         return next((image for image in self._all() if image.name == name), None)
@@ -158,8 +161,10 @@ def _digest(server_id: str, labels: Mapping[str, str]) -> str:
 
 
 def _snapshots_of(image: Bound) -> list[str]:
-    roots = [image.root_volume] if image.root_volume else []
-    return [each.id for each in (*roots, *(image.extra_volumes or {}).values()) if each.volume_type == "sbs_snapshot"]
+    volumes: list[Volume | VolumeSummary] = [*(image.extra_volumes or {}).values()]
+    if image.root_volume:
+        volumes.append(image.root_volume)
+    return [each.id for each in volumes if each.volume_type == "sbs_snapshot"]
 
 
 def _abandoned(image: Bound, servers: set[str]) -> bool:

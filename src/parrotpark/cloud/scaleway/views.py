@@ -50,12 +50,12 @@ def epoch(moment: datetime | None) -> int:
     return int(moment.timestamp()) if moment else 0
 
 
-def there(value: str | None) -> str:
+def there[T](value: T | None) -> T:
     """Return what every answer of the API has.
 
     Raises:
         ValueError: it is not there.
     """
-    if not value:
-        raise ValueError("an entry without id or name")
+    if value is None:
+        raise ValueError("something is missing that is always there")
     return value
