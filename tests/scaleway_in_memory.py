@@ -405,6 +405,7 @@ class Scaleway:
 
     def set_rules(self, id_: str, body: Thing) -> Response:
         fixed = [rule for rule in self.rules[id_] if not rule["editable"]]
+        assert all(rule["protocol"] in ("TCP", "UDP", "ICMP") for rule in body["rules"])
         self.rules[id_] = [*(_rule(rule, rule.get("dest_port_from"), True) for rule in body["rules"]), *fixed]
         return JSONResponse({"rules": self.rules[id_]})
 
@@ -460,11 +461,12 @@ def _rule(rule: Thing, port: int | None, editable: bool) -> Thing:
 
 def create_app(cloud: Scaleway) -> Starlette:
     """Serve the project as the API does."""
+    instance, block = f"/instance/v1/zones/{ZONE}", f"/block/v1/zones/{ZONE}"
 
     def route(path: str, handler: Handler, method: str) -> Route:
         async def endpoint(request: Request) -> Response:
             body = await request.body()
-            call = f"{method} {path.rpartition('}')[2].strip('/') or path.split('/')[-2]}"
+            call = f"{method} {path.replace(instance, '')}"
             if path.endswith("/action"):
                 call = str(json.loads(body)["action"])
             cloud.calls.append(call)
@@ -606,7 +608,6 @@ def create_app(cloud: Scaleway) -> Starlette:
     def with_body(handler: Callable[[str, Thing], Response]) -> Handler:
         return lambda request, body: handler(request.path_params["id"], json.loads(body))
 
-    instance, block = f"/instance/v1/zones/{ZONE}", f"/block/v1/zones/{ZONE}"
     images = lambda: cloud.public | cloud.images  # noqa: E731, as the tables below
     servers, keys, groups = lambda: cloud.servers, lambda: cloud.keys, lambda: cloud.groups
     volumes, old, snapshots = lambda: cloud.volumes, lambda: cloud.old_volumes, lambda: cloud.snapshots

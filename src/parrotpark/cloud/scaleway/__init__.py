@@ -309,14 +309,8 @@ class ScalewayCloud:
         return dict(pages(lambda page: list(ask(page=page, per_page=PAGE).servers.items())))
 
     def _local_images(self, label: str) -> list[LocalImage]:
-        ask = self._apis.marketplace.list_local_images
-        return pages(
-            lambda page: (
-                ask(
-                    image_label=label, zone=self._zone, type_=LocalImageType.INSTANCE_SBS, page=page, page_size=PAGE
-                ).local_images
-            )
-        )
+        ask, kind = self._apis.marketplace.list_local_images, LocalImageType.INSTANCE_SBS
+        return pages(lambda page: ask(image_label=label, type_=kind, page=page, page_size=PAGE).local_images)
 
     def _addresses(self) -> list[Ip]:
         ask, project = self._apis.instance.list_ips, self._apis.project

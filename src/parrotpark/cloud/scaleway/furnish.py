@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import cast
 
 from scaleway.iam.v1alpha1 import SSHKey
 from scaleway.instance.v1 import (
@@ -150,7 +151,7 @@ def _rule(facts: _Facts, position: int) -> SetSecurityGroupRulesRequestRule:
     return SetSecurityGroupRulesRequestRule(
         action=SecurityGroupRuleAction.ACCEPT,
         direction=SecurityGroupRuleDirection.INBOUND,
-        protocol=SecurityGroupRuleProtocol(protocol),
+        protocol=cast(SecurityGroupRuleProtocol, protocol.upper()),  # as the API answers it, unlike the SDK's names
         dest_port_from=first,
         dest_port_to=last,
         ip_range=network,
