@@ -98,6 +98,7 @@ class Scaleway:
         self.refusals: dict[str, Refusal] = {}  # by call, as in `calls`
         self.calls: list[str] = []
         self.stuck = False  # servers never start
+        self.busy = False  # snapshots do not become ready
         self.sold_out = False  # servers stop again instead of starting
         self._waiting: list[Callable[[], None]] = []
         for label in LABELS:
@@ -366,9 +367,15 @@ class Scaleway:
         snapshot["parent_volume"] = {"id": root["id"], "name": root["name"], "type": "sbs_5k", "status": "in_use"}
         snapshot["references"] = [_reference("instance_image", image["id"])]
         snapshot["status"] = "creating"
-        self._waiting.append(lambda: snapshot["status"] == "creating" and snapshot.update(status="in_use"))
+        self._waiting.append(lambda: self._copied(snapshot))
         self.images[image["id"]] = image
         return str(image["id"])
+
+    def _copied(self, snapshot: Thing) -> None:
+        if self.busy:
+            self._waiting.append(lambda: self._copied(snapshot))
+        else:
+            snapshot["status"] = "in_use"
 
     def delete_image(self, id_: str) -> Response:
         snapshot = self.snapshots[self.images.pop(id_)["root_volume"]["id"]]

@@ -28,7 +28,7 @@ from parrotpark.cloud.errors import (
     Transient,
     Unreachable,
 )
-from parrotpark.cloud.scaleway import ScalewayCloud, client
+from parrotpark.cloud.scaleway import ScalewayCloud, client, images
 from tests.cloud_in_memory import PUBLIC_KEY
 from tests.scaleway_in_memory import (
     ARM,
@@ -97,7 +97,7 @@ def killed_after(face: Scaleway, monkeypatch: pytest.MonkeyPatch) -> KilledAfter
             return answer
 
         face.calls.clear()
-        with monkeypatch.context() as patch, pytest.raises(Killed):
+        with monkeypatch.context() as patch:
             patch.setattr(HTTPAdapter, "send", sent)
             yield
 
@@ -119,7 +119,7 @@ def kinds(billed: set[str]) -> list[str]:
 def test_a_creation_that_was_killed_is_brought_to_its_end(
     served: Served, face: Scaleway, killed_after: KilledAfter, call: str
 ) -> None:
-    with killed_after(call):
+    with pytest.raises(Killed), killed_after(call):
         cloud_of(served).create(SPEC)
     (begun,) = face.servers
     assert begun in {each.id for each in cloud_of(served).servers(LABELS)}
@@ -183,7 +183,7 @@ def test_a_server_in_standby_is_not_off_and_runs_again(face: Scaleway, cloud: Sc
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("labels", [LABELS, {"other": "lease"}])
 def test_of_two_runs_that_make_a_server_the_younger_gives_way(
-    served: Served, face: Scaleway, cloud: ScalewayCloud, first: bool, labels: dict[str, str]
+    face: Scaleway, cloud: ScalewayCloud, first: bool, labels: dict[str, str]
 ) -> None:
     """Both have seen that there is none; names are not unique."""
     create, rivals = face.create_server, []
@@ -220,7 +220,7 @@ def test_of_two_runs_that_make_a_server_the_younger_gives_way(
     ],
 )
 def test_what_cannot_be_made_is_refused_at_once(
-    served: Served, face: Scaleway, cloud: ScalewayCloud, spec: ServerSpec, words: str
+    face: Scaleway, cloud: ScalewayCloud, spec: ServerSpec, words: str
 ) -> None:
     for name in "ab":
         cloud.furnish(replace(FURNISHING, firewall=name))
@@ -273,7 +273,7 @@ def test_an_image_that_was_begun_is_finished(
     killed_after: KilledAfter,
     call: str,
 ) -> None:
-    with killed_after(call):
+    with pytest.raises(Killed), killed_after(call):
         cloud_of(served).snapshot(server, "golden", GOLDEN)
     cloud = cloud_of(served)
     assert cloud.leftovers() == ()
@@ -290,7 +290,7 @@ def test_an_image_that_nobody_will_finish_is_left_over(
     server: Server,
     killed_after: KilledAfter,
 ) -> None:
-    with killed_after("backup"):
+    with pytest.raises(Killed), killed_after("backup"):
         cloud.snapshot(server, "golden", GOLDEN)
     face.work()
     assert cloud.images({}) == ()
@@ -302,13 +302,19 @@ def test_an_image_that_nobody_will_finish_is_left_over(
 
 
 def test_an_image_is_labelled_only_when_it_can_be_booted(
-    served: Served, face: Scaleway, cloud: ScalewayCloud, server: Server
+    face: Scaleway, cloud: ScalewayCloud, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for snapshot in [cloud.snapshot(server, "golden", GOLDEN)]:
-        assert snapshot.labels
-    face.snapshots[next(iter(face.snapshots))]["status"] = "error"
-    with pytest.raises(InvalidRequest, match="image golden .* has failed: delete it"):
+    monkeypatch.setattr(images, "IMAGING", 60.0)
+    face.busy = True
+    with pytest.raises(Transient, match=r"image golden \w+ is still being made: try again"):
         cloud.snapshot(server, "golden", GOLDEN)
+    assert cloud.images({}) == ()
+    face.busy = False
+    (snapshot,) = face.snapshots.values()
+    snapshot["status"] = "error"
+    with pytest.raises(InvalidRequest, match=r"image golden \w+ has failed: delete it"):
+        cloud.snapshot(server, "golden", GOLDEN)
+    assert cloud.images({}) == ()
 
 
 # ---- Leftovers ------------------------------------------------------------------------------------------------------
@@ -398,7 +404,7 @@ FIELDS = Refusal(400, "", "Validation Error", {"fields": {"name": ["is too long"
         (
             DENIED,
             AuthFailed,
-            r"authentication is denied \(denied_authentication\): check the secret key in /.*/secret-key",
+            r"is denied \(denied_authentication\): check the secret key in /.*/secret-key",
         ),
         (FORBIDDEN, AuthFailed, r"write block_volume .*give the owner of the key .* BlockStorageFullAccess"),
         (Refusal(401, ""), AuthFailed, "check the secret key"),
