@@ -257,7 +257,7 @@ def test_a_server_goes_with_its_volume_and_address_but_not_with_what_is_kept(
 
 
 def test_a_server_that_never_goes_is_not_called_deleted(face: Scaleway, cloud: ScalewayCloud, server: Server) -> None:
-    face._remove = lambda _id: None  # type: ignore[method-assign]
+    face._remove = lambda id_: None  # type: ignore[method-assign]
     with pytest.raises(Transient, match="server gpu-1 is stopping and does not go: check the cloud's console"):
         cloud.delete(server)
 
