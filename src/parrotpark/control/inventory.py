@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 
 from parrotpark.cloud import Account, Server, connect
+from parrotpark.cloud.account import distinct
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.control.ssh import connection
 from parrotpark.shared import lease as label
@@ -57,6 +58,7 @@ def list_servers(clouds: Sequence[Account]) -> tuple[Server, ...]:
     Raises:
         CloudError: a cloud does not answer or refuses, so nobody knows which hosts there are.
     """
+    distinct(clouds)
     servers: list[Server] = []
     for account in clouds:
         servers += connect(account).servers({label.ROLE: None})
