@@ -58,11 +58,9 @@ def list_servers(clouds: Sequence[Account]) -> tuple[Server, ...]:
     Raises:
         CloudError: a cloud does not answer or refuses, so nobody knows which hosts there are.
     """
+    connected = [connect(account) for account in clouds]
     distinct(clouds)
-    servers: list[Server] = []
-    for account in clouds:
-        servers += connect(account).servers({label.ROLE: None})
-    return tuple(servers)
+    return tuple(server for cloud in connected for server in cloud.servers({label.ROLE: None}))
 
 
 def hosts(servers: Sequence[Server], ssh_directory: PurePath | None = None) -> tuple[Host, ...]:
