@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from parrotpark.cloud import Cloud, Image, Leftover, Server, ServerSpec, SeveralClouds
-from parrotpark.cloud.acquire import Acquirer, table
-from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, Transient
+from parrotpark.cloud.acquire import Acquirer, Attempt, table
+from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, OutOfCapacity, QuotaExceeded, Transient
 from parrotpark.fleet import attempts, boot, decide
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
 from parrotpark.fleet.attempts import Attempts
@@ -24,6 +24,7 @@ from parrotpark.shared import lease as label
 from parrotpark.shared.clock import Clock
 from parrotpark.shared.lease import Lease, State
 from parrotpark.shared.progress import Progress
+from parrotpark.shared.slot_document import NO_LEASE, SlotDocument
 from parrotpark.shared.wish import Wish
 
 PATIENCE = 60  # seconds for models that stopped answering, or as long as they usually take to start if that is more
@@ -128,7 +129,7 @@ class Keeper:
         """
         create = next((action for action in actions if isinstance(action, Create)), None)
         if create:  # one is enough: they differ only by slot
-            self._cloud.check(self._specs(create))
+            self._cloud.check(self._specs(create.slot, create.images))
 
     def keep(self, wish: Wish) -> Outcome:
         """See, decide, and do.
@@ -142,9 +143,8 @@ class Keeper:
         for name, error in seen.silent.items():
             self.progress.say(f"cloud {name} cannot be asked: {error}")
         actions = decide.decide(self.fleet, wish, seen)
-        going = {action.server.key for action in actions if isinstance(action, Delete | Sweep)}
         hosts = decide.standing(self.fleet, seen)
-        self._leases.sync({host.slot.name: host.lease.until for host in hosts if host.server.key not in going})
+        self._publish(seen, actions, hosts)
         self._remember(seen, hosts)
         return self._carry_out(seen, actions)
 
@@ -177,7 +177,20 @@ class Keeper:
             self._open_gate()
             if loss := decide.loss_of(done, seen.now):
                 self._losses.add(loss)
+                self._attempts.add(_lost(done, seen.now))
         return Outcome(seen, tuple(done), tuple(troubles))
+
+    def _publish(self, seen: Seen, actions: Sequence[Action], hosts: Sequence[Host]) -> None:
+        """Tell the hosts the ends of their leases, and the boxes that have none that it is so."""
+        going = {action.server.key for action in actions if isinstance(action, Delete | Sweep)}
+        ends = {host.slot.name: host.lease.until for host in hosts}
+        staying = {host.slot.name for host in hosts if host.server.key not in going}
+        # The answers of a box that goes end first, and of one that nobody can ask about we know nothing.
+        unleased = self.fleet.boxed - ends.keys() - seen.hidden
+        self._leases.sync(
+            {slot: until for slot, until in ends.items() if slot in staying} | dict.fromkeys(unleased, NO_LEASE),
+            keep=self.fleet.boxed,
+        )
 
     def _remember(self, seen: Seen, hosts: Iterable[Host]) -> None:
         """Write down in which cloud each slot has its server, for when that cloud does not answer."""
@@ -185,12 +198,12 @@ class Keeper:
         seen_now = {host.slot.name: Whereabout((host.server.cloud,), host.lease.until) for host in hosts}
         self._whereabouts.write(known | seen_now)
 
-    def _specs(self, create: Create) -> list[ServerSpec]:
+    def _specs(self, slot: SlotDocument, golden: Sequence[Image]) -> list[ServerSpec]:
         now = int(self.clock.now())
-        bootable = {image.cloud for image in create.images}
-        offered = [offer for offer in self.fleet.offers if offer.cloud in bootable]
+        bootable = {image.cloud for image in golden}
+        offered = [offer for offer in self.fleet.offers_for(slot.name) if offer.cloud in bootable]
         offers = attempts.awake(offered, self._attempts.read(), now)
-        return boot.specs(self.fleet, create.slot, create.images, offers, now)
+        return boot.specs(self.fleet, slot, golden, offers, now)
 
     def _do(self, action: Action) -> None:
         match action:
@@ -227,18 +240,30 @@ class Keeper:
         self._leases.write(lease.slot, lease.until)
 
     def _create(self, action: Create) -> None:
-        # Its lease need not be published: the new host knows the end from its slot document.
+        refusals: list[CloudError] = []
+        for slot in (action.slot, *action.instead):
+            if refusals:
+                self.progress.say(f"{slot.name}: create there, as none can be had for {action.slot.name}")
+            try:
+                return self._create_in(slot, action.images)
+            except (OutOfCapacity, QuotaExceeded) as error:
+                refusals.append(error)
+        raise refusals[0] if len(refusals) == 1 else OutOfCapacity("; ".join(map(str, refusals)))
+
+    def _create_in(self, slot: SlotDocument, golden: Sequence[Image]) -> None:
         acquirer = Acquirer(self._cloud, self.clock)
-        specs = self._specs(action)
+        specs = self._specs(slot, golden)
         clouds = tuple(sorted({spec.offer.cloud for spec in specs}))
         until = int(self.clock.now()) + self.fleet.ready_seconds
-        self._whereabouts.write(self._whereabouts.read() | {action.slot.name: Whereabout(clouds, until)})
+        self._whereabouts.write(self._whereabouts.read() | {slot.name: Whereabout(clouds, until)})
         try:
-            acquirer.acquire(specs)
+            server = acquirer.acquire(specs)
         finally:
             self._attempts.add(acquirer.attempts)
             if len(acquirer.attempts) > 1:
-                self.progress.say(f"{action.slot.name}: what was tried:\n{table(acquirer.attempts)}")
+                self.progress.say(f"{slot.name}: what was tried:\n{table(acquirer.attempts)}")
+        # A server that was made knows the end from its slot document; a box hears of it here, within seconds.
+        self._leases.write(slot.name, Lease.parse(server.labels).until)
 
     def _drain(self, deletes: Sequence[Delete]) -> None:
         """Let running answers finish. It is a courtesy: if it cannot be done, the servers are deleted all the same."""
@@ -258,3 +283,9 @@ class Keeper:
         # If the packet filter cannot be changed, nothing can have been closed either.
         with suppress(GateError):
             self._gate.close(())
+
+
+def _lost(done: Iterable[Action], now: int) -> list[Attempt]:
+    """Let offers rest whose hosts were lost, as if they could not be had."""
+    lost = (action for action in done if isinstance(action, Sweep) and action.lost)
+    return [Attempt(action.server.offer, f"lost: {action.reason}", 0, now, refused=True) for action in lost]
