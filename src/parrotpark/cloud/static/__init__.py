@@ -17,7 +17,7 @@ from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Se
 from parrotpark.cloud.box import SERVER_TYPE, Box
 from parrotpark.cloud.errors import InvalidRequest, NameTaken, NotFound, OutOfCapacity
 from parrotpark.cloud.static.registry import Book, Claim, Provision, Registry
-from parrotpark.cloud.static.wake import wake
+from parrotpark.cloud.static.waking import wake
 from parrotpark.shared import lease as label
 
 NO_IMAGES = "a box is provisioned where it stands, by make wake: no image is made of it, and none is deleted"
