@@ -211,7 +211,9 @@ def _faults_of_boxes(fleet: Fleet) -> Iterator[str]:
     yield from (f"clouds: box {name} is named twice" for name in sorted(_duplicates(names)))
     yield from (f"clouds: slot {slot} has two boxes" for slot in sorted(_duplicates([*boxes.values()])))
     yield from (
-        f"clouds: box {box.location} has slot {slot}, which is none" for box, slot in boxes.items() if slot not in slots
+        f"clouds: box {box.location} is for slot {slot}, which is none"
+        for box, slot in boxes.items()
+        if slot not in slots
     )
     for offer in fleet.offers:
         if offer not in boxes and offer.cloud in [cloud.name for cloud in static]:
