@@ -35,7 +35,8 @@ class Box:
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Take what an inventory says; what it leaves out, or None, has its default."""
         said = {key: value for key, value in values.items() if value is not None}
-        return cls(**{**said, "wake_command": tuple(said.get("wake_command", ()))})
+        numbers = {key: kind(said[key]) for key, kind in (("port", int), ("price", float)) if key in said}
+        return cls(**{**said, **numbers, "wake_command": tuple(said.get("wake_command", ()))})
 
     def for_entry_server(self) -> dict[str, Any]:
         """Write what the entry server has to know of it."""

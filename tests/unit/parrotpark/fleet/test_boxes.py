@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,14 @@ def home_in(folder: Path, provisioned: str | None = WANTED, golden: str | None =
     if golden:
         home.project.save(golden)
     return home
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_power_cut() -> Iterator[None]:
+    """Hours go by here, and every minute is written down."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture
@@ -243,7 +251,10 @@ def test_a_box_that_is_not_provisioned_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_of_several_boxes_the_one_that_is_provisioned_is_taken(tmp_path: Path) -> None:
-    values = {"clouds": [HOME | {"hosts": hosts(3)}, CLOUD], "offers": [asdict(offer) for offer in boxes(3)]}
+    values: dict[str, Any] = {
+        "clouds": [HOME | {"hosts": hosts(3)}, CLOUD],
+        "offers": [asdict(offer) for offer in boxes(3)],
+    }
     home = home_in(tmp_path, provisioned=None, **values)
     for name, fingerprint in (("attic-2", OLD), ("attic-3", WANTED)):
         home.boxes.provisioned(name, fingerprint)
@@ -281,7 +292,7 @@ EVENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(EVENTS, max_size=8))
 def test_whatever_happened_in_the_end_the_wish_is_fulfilled(
     tmp_path_factory: pytest.TempPathFactory, events: list[str]

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from parrotpark.cloud import Offer
-from parrotpark.cloud import PROVIDERS
+from parrotpark.cloud import PROVIDERS, Offer
 from parrotpark.fleet.config import ConfigError, Model, load
 
 CLOUD = {"name": "gpu", "provider": "hetzner"}
