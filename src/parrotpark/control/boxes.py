@@ -12,6 +12,7 @@ from parrotpark.cloud.box import MAC, SERVER_TYPE, Box, is_mac
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.control.secrets.ssh_folder import PRIVATE_KEY
 from parrotpark.control.slots import NAME
+from parrotpark.control.ssh import as_arguments
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?")
@@ -112,7 +113,5 @@ def connection(box: Box, ssh_directory: PurePath) -> dict[str, object]:
         "ansible_user": box.user,
         "ansible_become": box.user != "root",
         "ansible_ssh_private_key_file": str(Path(box.ssh_key_file or ssh_directory / PRIVATE_KEY).expanduser()),
-        "ansible_ssh_common_args": shlex.join(
-            part for key, value in options.items() for part in ("-o", f"{key}={value}")
-        ),
+        "ansible_ssh_common_args": as_arguments(options),
     }
