@@ -36,8 +36,14 @@ class Account:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Account:
-        """Take what an inventory says of a cloud; what it leaves out, or None, is the provider's own."""
+        """Take what an inventory says of a cloud; what it leaves out, or None, is the provider's own.
+
+        Raises:
+            TypeError: it lacks something, or knows something else.
+        """
         said = {key: value for key, value in values.items() if value is not None}
+        if said.get("provider") != STATIC and not said.get("credential_file"):
+            raise TypeError("credential_file is missing, the file with what opens the cloud")
         said["hosts"] = tuple(map(Box.of, said.get("hosts", ())))
         return cls(**{**_OWN.get(str(said.get("provider")), {}), **said})
 

@@ -31,6 +31,10 @@ def problems(
     clouds: Sequence[Mapping[str, Any]], offers: Sequence[Mapping[str, Any]], slots: int, entry_cloud: str
 ) -> list[str]:
     """Say in a line each what is wrong with the clouds of an inventory, as far as boxes are concerned."""
+    if closed := [
+        cloud["name"] for cloud in clouds if cloud["provider"] != STATIC and not cloud.get("credential_file")
+    ]:
+        return [f"parrotpark_clouds: {name} lacks credential_file, the file with its token" for name in closed]
     accounts = [Account.of(cloud) for cloud in clouds]
     return [
         *(problem for account in accounts for problem in _of_cloud(account, entry_cloud)),
@@ -41,8 +45,6 @@ def problems(
 def _of_cloud(account: Account, entry_cloud: str) -> Iterator[str]:
     where = f"parrotpark_clouds: {account.name}"
     if account.provider != STATIC:
-        if not account.credential_file:
-            yield f"{where} lacks credential_file, the file with the token of its project"
         if account.hosts:
             yield f"{where} has hosts, but is no static cloud: its servers are made"
         return
