@@ -33,7 +33,7 @@ READ_AT_EACH_USE = {
     "keycloak": {"Write the program that makes accounts that administer"},
     "mongodb": {"Note which release series the data will be of"},
     "people": {"Write the configuration"},
-    "scheduler": {"Write what opens the clouds", "Write the slots", "Write the configuration"},
+    "scheduler": {"Write the slots", "Write the configuration"},
     "vllm": {"Install the program that validates configurations"},
 }
 COMPARES = {"litellm"}  # its service.yml compares what runs with what it was started from

@@ -29,14 +29,12 @@ class Box:
     wake_mac: str | None = None
     wake_address: str = "255.255.255.255"  # where the magic packet goes
     wake_command: tuple[str, ...] = ()
-    price: float | None = None  # euros an hour
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Take what an inventory says; what it leaves out, or None, has its default."""
         said = {key: value for key, value in values.items() if value is not None}
-        numbers = {key: kind(said[key]) for key, kind in (("port", int), ("price", float)) if key in said}
-        return cls(**{**said, **numbers, "wake_command": tuple(said.get("wake_command", ()))})
+        return cls(**{**said, "port": int(said.get("port", 22)), "wake_command": tuple(said.get("wake_command", ()))})
 
     def for_entry_server(self) -> dict[str, Any]:
         """Write what the entry server has to know of it."""
@@ -46,7 +44,6 @@ class Box:
             "wake_mac": self.wake_mac,
             "wake_address": self.wake_address,
             "wake_command": list(self.wake_command),
-            "price": self.price,
         }
         return {key: value for key, value in known.items() if value is not None}
 

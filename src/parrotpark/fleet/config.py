@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
@@ -54,6 +54,9 @@ class Fleet:
     wish_file: Path
     state_dir: Path
     leases_dir: Path
+    bill_file: Path
+    prices: Mapping[Offer, float]  # euros an hour without VAT, where the inventory gives them
+    monthly_cap: float | None  # euros without VAT
 
     def offers_for(self, slot: str) -> tuple[Offer, ...]:
         """List what a server in the slot may be, in order: a box's slot is for that box alone, and it for no other."""
@@ -84,11 +87,11 @@ def load(path: Path) -> Fleet:
     """
     problems: list[str] = []
     top = _Settings(_json(path), problems)
-    slots_file, credentials = top.path("slots_file"), top.path("credentials_dir")
-    boxes = top.optional("boxes_dir", lambda text: text.startswith("/"), "an absolute path")
+    slots_file, credentials, bill = top.path("slots_file"), top.path("credentials_dir"), top.path("bill_file")
+    priced = top.each("offers", lambda offer: (_offer(offer), offer.euros("price")))
     fleet = Fleet(
-        clouds=top.each("clouds", lambda cloud: _account(cloud, credentials, boxes)),
-        offers=top.each("offers", _offer),
+        clouds=top.each("clouds", lambda cloud: _account(cloud, credentials, bill.parent)),
+        offers=tuple(offer for offer, _ in priced),
         ssh_keys=top.names("ssh_keys"),
         firewalls=top.names("firewalls"),
         fingerprint=top.text("fingerprint", _is_fingerprint, f"{FINGERPRINT_LENGTH} hexadecimal digits"),
@@ -103,6 +106,9 @@ def load(path: Path) -> Fleet:
         wish_file=top.path("wish_file"),
         state_dir=top.path("state_dir"),
         leases_dir=top.path("leases_dir"),
+        bill_file=bill,
+        prices={offer: price for offer, price in priced if price is not None},
+        monthly_cap=top.euros("monthly_cap"),
     )
     top.end()
     if not problems and fleet.hosts > len(fleet.slots):
@@ -133,6 +139,13 @@ class _Settings(Reader):
             return default
         return super().number(key, low, high)
 
+    def euros(self, key: str) -> float | None:
+        value = self._take(key)
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0):
+            return value
+        self._problems.append(f"{self._full(key)} must be a number of euros, or left out")
+        return None
+
     def optional(self, key: str, valid: Callable[[str], bool], what: str) -> str | None:
         if self._values.get(key) in (None, ""):
             self._known.add(key)
@@ -141,13 +154,6 @@ class _Settings(Reader):
 
     def name(self, key: str) -> str:
         return self.text(key, _is_said, "a name")
-
-    def price(self, key: str) -> float | None:
-        value = self._take(key)
-        if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0):
-            return value
-        self._problems.append(f"{self._full(key)} must be a number of euros")
-        return None
 
     def path(self, key: str) -> Path:
         return Path(self.text(key, lambda text: text.startswith("/"), "an absolute path"))
@@ -172,7 +178,7 @@ class _Settings(Reader):
         return made
 
 
-def _account(cloud: _Settings, credentials: Path, boxes: str | None) -> Account:
+def _account(cloud: _Settings, credentials: Path, kept: Path) -> Account:
     name = cloud.text("name", _is_label, f"a label: at most {MAX_LENGTH} letters, digits, '-', '_' or '.'")
     said: dict[str, object] = {
         "name": name,
@@ -182,8 +188,8 @@ def _account(cloud: _Settings, credentials: Path, boxes: str | None) -> Account:
         "project": cloud.optional("project", _is_said, "an id"),
     }
     if said["provider"] == STATIC:
-        hosts = cloud.each("hosts", _box)
-        return Account.of({**said, "hosts": hosts, "registry": boxes and f"{boxes}/{name}.json"})
+        # Beside the bill, as it has to outlive this machine.
+        return Account.of({**said, "hosts": cloud.each("hosts", _box), "registry": str(kept / f"boxes-{name}.json")})
     return Account.of({**said, "credential_file": str(credentials / name)})
 
 
@@ -194,7 +200,6 @@ def _box(box: _Settings) -> dict[str, object]:
         "wake_mac": box.optional("wake_mac", is_mac, MAC),
         "wake_address": box.optional("wake_address", _is_said, "a name or an address"),
         "wake_command": box.names("wake_command"),
-        "price": box.price("price"),
     }
 
 
@@ -207,7 +212,6 @@ def _faults_of_boxes(fleet: Fleet) -> Iterator[str]:
     boxes, slots = _slots_of_boxes(fleet.clouds), [slot.name for slot in fleet.slots]
     static = [cloud for cloud in fleet.clouds if cloud.provider == STATIC]
     names = [box.name for cloud in static for box in cloud.hosts]
-    yield from (f"boxes_dir is missing, but {cloud.name} has boxes" for cloud in static if cloud.registry is None)
     yield from (f"clouds: box {name} is named twice" for name in sorted(_duplicates(names)))
     yield from (f"clouds: slot {slot} has two boxes" for slot in sorted(_duplicates([*boxes.values()])))
     yield from (

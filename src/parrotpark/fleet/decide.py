@@ -11,6 +11,7 @@ from parrotpark.cloud import OFF, Image, Leftover, Offer, Server
 from parrotpark.cloud.acquire import Attempt
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
 from parrotpark.fleet.attempts import resting
+from parrotpark.fleet.bill import capped
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.errors import WrongProject
 from parrotpark.fleet.losses import Loss, next_try
@@ -38,6 +39,7 @@ class Seen:
     silent: Mapping[str, str] = field(default_factory=dict)  # clouds that cannot be asked, and why
     hidden: frozenset[str] = frozenset()  # names of the slots whose server may live in one of those
     attempts: Sequence[Attempt] = ()  # to create hosts, oldest first
+    spent: float = 0.0  # euros of this month, without VAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,9 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     alive = [host for host in hosts if host.server not in [action.server for action in lost]]
 
     # There are never more than slots.
-    number = fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
+    wished = fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
+    over = capped(seen.spent, fleet.monthly_cap)
+    number = 0 if over else wished
     # A host that does not serve yet is missed least, then the one in the slot that we like least.
     order = sorted(alive, key=lambda host: (not host.serves(), fleet.rank(host.slot)))
     wanted, surplus = order[:number], order[number:]
@@ -82,8 +86,9 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
         *_upkeep(fleet, seen, kept),
         *swept,
         *_removals(seen),
-        *(Delete(host.server, host.slot, "it is not wished for") for host in reversed(surplus)),
+        *(Delete(host.server, host.slot, over or "it is not wished for") for host in reversed(surplus)),
         *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
+        *(Shortfall(slot, over) for slot in fleet.slots[:wished] if over),
         *_creations(fleet, seen, free[:lacking], free[lacking:], loss_of(swept, seen.now)),
     )
 

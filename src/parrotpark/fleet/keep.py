@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from parrotpark.cloud import Cloud, Image, Leftover, Server, ServerSpec, SeveralClouds
 from parrotpark.cloud.acquire import Acquirer, Attempt, table
@@ -12,6 +12,7 @@ from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, OutOfCapac
 from parrotpark.fleet import attempts, boot, decide
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
 from parrotpark.fleet.attempts import Attempts
+from parrotpark.fleet.bill import Bills, known_prices, warning
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.decide import Host, Seen
 from parrotpark.fleet.drain import Gate, drain
@@ -68,6 +69,7 @@ class Keeper:
         self._leases = Leases(fleet.leases_dir)
         self._losses = Losses(fleet.state_dir / "losses.json")
         self._attempts = Attempts(fleet.state_dir / "attempts.json")
+        self._bills = Bills(fleet.bill_file)
         self._whereabouts = Whereabouts(fleet.state_dir / "whereabouts.json")
 
     def look(self) -> Seen:
@@ -103,6 +105,7 @@ class Keeper:
             silent={name: str(error) for name, error in silent.items()},
             hidden=hidden(self._whereabouts.read(), silent, now),
             attempts=self._attempts.read(),
+            spent=self._bills.read(now).euros,
         )
 
     def ready(self, servers: Iterable[Server]) -> frozenset[str]:
@@ -139,9 +142,11 @@ class Keeper:
             WrongProject: the token opens a project that holds other servers of ours.
             OSError: the leases cannot be written.
         """
-        seen = self.look()
+        seen = self._reckoned(self.look())
         for name, error in seen.silent.items():
             self.progress.say(f"cloud {name} cannot be asked: {error}")
+        if soon := warning(seen.spent, self.fleet.monthly_cap):
+            self.progress.say(soon)
         actions = decide.decide(self.fleet, wish, seen)
         hosts = decide.standing(self.fleet, seen)
         self._publish(seen, actions, hosts)
@@ -150,12 +155,13 @@ class Keeper:
 
     def sweep(self) -> Outcome:
         """Delete what has no valid lease, and what no server uses; raises as `keep`."""
-        seen = self.look()
+        seen = self._reckoned(self.look())
         return self._carry_out(seen, decide.sweep(self.fleet, seen))
 
     def _carry_out(self, seen: Seen, actions: Sequence[Action]) -> Outcome:
         done: list[Action] = []
         troubles: list[Trouble] = []
+        closed: set[str | None] = set()  # clouds that refuse our credential
         to_drain = [action for action in actions if isinstance(action, Delete)]
         end = self.clock.now() + self.fleet.lease_seconds / 2
         self._open_gate()  # a run that was killed while draining may have left it closed
@@ -163,6 +169,8 @@ class Keeper:
             for action in actions:
                 if self.clock.now() > end and isinstance(action, Delete | Create):
                     break  # other leases must be renewed by now: the next step does that, and goes on from here
+                if _place(action) in closed:
+                    continue  # it would fail in the same way
                 if to_drain and isinstance(action, Delete):
                     self._drain(to_drain)
                     to_drain = []
@@ -172,7 +180,7 @@ class Keeper:
                 except (CloudError, FleetError) as error:
                     troubles.append(Trouble(action, error))
                     if isinstance(error, AuthFailed):
-                        break  # every other action would fail in the same way
+                        closed.add(_place(action))
         finally:
             self._open_gate()
             if loss := decide.loss_of(done, seen.now):
@@ -192,6 +200,22 @@ class Keeper:
             keep=self.fleet.boxed,
         )
 
+    def _reckoned(self, seen: Seen) -> Seen:
+        """Add to the bill what the servers have cost since the last step.
+
+        A server that is gone was paid for up to the last step that saw it, at most half a minute less than it cost.
+        """
+        bill = self._bills.read(seen.now)
+        offers = {*self.fleet.offers, *(server.offer for server in seen.servers)}
+        prices = known_prices(bill, offers, self.fleet.prices)
+        for offer in offers - prices.keys():
+            with suppress(CloudError):  # it is asked again in the next step
+                if (price := self._cloud.price(offer)) is not None:
+                    prices[offer] = price
+        bill = bill.with_hours(seen.servers, prices, seen.now)
+        self._bills.write(bill)
+        return replace(seen, spent=bill.euros)
+
     def _remember(self, seen: Seen, hosts: Iterable[Host]) -> None:
         """Write down in which cloud each slot has its server, for when that cloud does not answer."""
         known = {slot: place for slot, place in self._whereabouts.read().items() if slot in seen.hidden}
@@ -202,6 +226,12 @@ class Keeper:
         now = int(self.clock.now())
         bootable = {image.cloud for image in golden}
         offered = [offer for offer in self.fleet.offers_for(slot.name) if offer.cloud in bootable]
+        if self.fleet.monthly_cap is not None:
+            prices = known_prices(self._bills.read(now), offered, self.fleet.prices)
+            if not (priced := [offer for offer in offered if offer in prices]):
+                names = ", ".join(map(str, offered))
+                raise NotMade(f"nobody knows what {names} costs, and there is a cap: set `price` of the offer")
+            offered = priced
         offers = attempts.awake(offered, self._attempts.read(), now)
         return boot.specs(self.fleet, slot, golden, offers, now)
 
@@ -283,6 +313,17 @@ class Keeper:
         # If the packet filter cannot be changed, nothing can have been closed either.
         with suppress(GateError):
             self._gate.close(())
+
+
+def _place(action: Action) -> str | None:
+    """Name the cloud that the action changes; None for a server that is yet to be made, in one of several."""
+    match action:
+        case Create() | Shortfall():
+            return None
+        case Remove(leftover):
+            return leftover.cloud
+        case Renew() | MarkServing() | MarkSilent() | Delete() | Sweep():
+            return action.server.cloud
 
 
 def _lost(done: Iterable[Action], now: int) -> list[Attempt]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from parrotpark.cloud import Image
 from parrotpark.fleet import decide
+from parrotpark.fleet.bill import capped, warning
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.decide import Seen
 from parrotpark.fleet.losses import next_try
@@ -42,6 +43,7 @@ class Status:
     pause: str | None  # why no host is created now, and when the next one will be
     slots: tuple[SlotStatus, ...]
     others: tuple[str, ...]  # servers of the projects that are in no slot
+    bill: str
     silent: tuple[str, ...]  # clouds that cannot be asked, and why
     attempts: tuple[str, ...]  # what was tried to create hosts, if some of it failed
 
@@ -50,7 +52,7 @@ class Status:
         pause = [self.pause] if self.pause else []
         others = [f"{name}: in no slot" for name in self.others]
         tried = ["tried of late, oldest first:", *(f"  {line}" for line in self.attempts)] if self.attempts else []
-        return [f"{self.wish}; {self.image}", *self.silent, *pause, *map(str, self.slots), *others, *tried]
+        return [f"{self.wish}; {self.image}", *self.silent, *pause, *map(str, self.slots), *others, self.bill, *tried]
 
     def to_dict(self) -> dict[str, object]:
         """Write it for programs."""
@@ -81,6 +83,7 @@ def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
             else SlotStatus(slot.name, None, None, None, ready=False, lease_left=None)
             for slot in fleet.slots
         ),
+        bill=_bill(fleet, seen),
         silent=tuple(f"cloud {name} cannot be asked: {error}" for name, error in seen.silent.items()),
         attempts=tuple(map(str, seen.attempts)) if any(attempt.refused for attempt in seen.attempts) else (),
         others=tuple(server.name for server in seen.servers if server.key not in in_slots),
@@ -90,6 +93,12 @@ def status(fleet: Fleet, wish: Wish, seen: Seen) -> Status:
 def _pause(wish: Wish, seen: Seen) -> str | None:
     at = next_try(seen.losses)
     return decide.pause(seen.losses, at) if at > seen.now and wish != ASLEEP else None
+
+
+def _bill(fleet: Fleet, seen: Seen) -> str:
+    cap = f" of EUR {fleet.monthly_cap:.2f}" if fleet.monthly_cap is not None else ""
+    said = capped(seen.spent, fleet.monthly_cap) or warning(seen.spent, fleet.monthly_cap)
+    return f"about EUR {seen.spent:.2f}{cap} spent on GPU hosts this month{f'; {said}' if said else ''}"
 
 
 def _image(current: Mapping[str, Image], without: Sequence[str], seen: Seen) -> str:

@@ -25,7 +25,7 @@ THERE = {**OFFER, "cloud": "other"}
 
 @pytest.fixture
 def run(run_module: Run, load_module: Callable[[str], ModuleType], gpu: Cloud) -> Run:
-    """Runs the module with good arguments, changed as the test likes; None takes one away, `cloud` changes the cloud."""
+    """Runs the module with good arguments, changed as the test likes; None takes one away, `cloud` changes its."""
     module = load_module("parrotpark_bake_server")
 
     def run(*, check: bool = False, cloud: Cloud | None = None, **changes: Any) -> dict[str, Any]:
@@ -127,8 +127,8 @@ def test_keys_and_firewalls_reach_the_server(run: Run, local_cloud: Served, toke
 
 def test_a_wrong_token_is_one_line(run: Run, credential_file: str) -> None:
     Path(credential_file).write_text("x" * 64)
-    message = f"hetzner: unable to authenticate (unauthorized): check the token in {credential_file}, and that it may write"
-    assert run()["msg"] == message
+    message = "hetzner: unable to authenticate (unauthorized): check the token in {}, and that it may write"
+    assert run()["msg"] == message.format(credential_file)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,9 @@ def test_nothing_is_made_anywhere_where_one_cloud_could_never_make_it(
     assert names(local_cloud) == []
 
 
-def test_who_bakes_in_one_cloud_is_left_alone_in_all(run: Run, run_both: Run, other: Cloud, local_cloud: Served) -> None:
+def test_who_bakes_in_one_cloud_is_left_alone_in_all(
+    run: Run, run_both: Run, other: Cloud, local_cloud: Served
+) -> None:
     run(clouds=[other], offers=[THERE], maker="somebody")
     result = run_both(optional=True)
     assert result["failed"]

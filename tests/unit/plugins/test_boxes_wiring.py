@@ -37,7 +37,8 @@ def given(tmp_path: Path) -> dict[str, Any]:
     ]
     (_, home) = values["parrotpark_clouds"]
     more = {"address": "192.0.2.7", "host_key": KEY, "then": "suspend.target", "wake_command": ["wake", "it"]}
-    home["hosts"][0] |= more | {"wake_mac": "02:00:5e:10:00:01", "price": 0.05}
+    home["hosts"][0] |= more | {"wake_mac": "02:00:5e:10:00:01"}
+    values["parrotpark_gpu_offers"][0]["price"] = 0.05
     values["parrotpark_clouds"] = [*made, home]
     values["parrotpark_gpu_offers"].append(GPU)
     (tmp_path / "folder").mkdir()
@@ -140,9 +141,9 @@ def test_the_scheduler_takes_what_it_gets_and_is_told_no_way_into_a_box(given: d
     assert fleet.offers_for("gpu-1") == (Offer("home", "attic", "static"),)
     assert fleet.offers_for("gpu-2") == (Offer(**GPU),)
     home = next(cloud for cloud in fleet.clouds if cloud.name == "home")
-    assert home.registry == "/srv/data/parrotpark/boxes/home.json"
+    assert home.registry == "/srv/data/parrotpark/boxes-home.json"
     assert (home.hosts[0].wake_command, home.hosts[0].wake_mac) == (("wake", "it"), "02:00:5e:10:00:01")
-    assert home.hosts[0].price == 0.05
+    assert fleet.prices == {Offer("home", "attic", "static"): 0.05}
 
 
 def test_boxes_alone_need_no_other_cloud_for_gpu_hosts(given: dict[str, Any]) -> None:

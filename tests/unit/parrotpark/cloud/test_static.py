@@ -28,7 +28,7 @@ SLOTS = {ATTIC: "gpu-1", CELLAR: "gpu-2"}
 
 
 def account(folder: Path, **attic: Any) -> Account:
-    hosts = [{"name": "attic", "slot": "gpu-1", "price": 0.05, **attic}, {"name": "cellar", "slot": "gpu-2"}]
+    hosts = [{"name": "attic", "slot": "gpu-1", **attic}, {"name": "cellar", "slot": "gpu-2"}]
     return Account.of({"name": "home", "provider": "static", "hosts": hosts, "registry": str(folder / "home.json")})
 
 
@@ -162,8 +162,8 @@ def test_an_image_stands_for_boxes_of_one_fingerprint(tmp_path: Path) -> None:
             impossible()
 
 
-def test_what_a_box_costs_is_what_its_owner_says(cloud: StaticCloud) -> None:
-    assert (cloud.price(ATTIC), cloud.price(CELLAR), cloud.leftovers()) == (0.05, None, ())
+def test_a_box_costs_nothing_and_leaves_nothing(cloud: StaticCloud) -> None:
+    assert (cloud.price(ATTIC), cloud.leftovers()) == (0.0, ())
 
 
 def test_only_the_entry_server_knows_what_is_claimed() -> None:
