@@ -149,7 +149,7 @@ class Keeper:
             self.progress.say(soon)
         actions = decide.decide(self.fleet, wish, seen)
         hosts = decide.standing(self.fleet, seen)
-        self._publish(seen, actions, hosts)
+        self._publish(seen, hosts)
         self._remember(seen, hosts)
         return self._carry_out(seen, actions)
 
@@ -188,17 +188,14 @@ class Keeper:
                 self._attempts.add(_lost(done, seen.now))
         return Outcome(seen, tuple(done), tuple(troubles))
 
-    def _publish(self, seen: Seen, actions: Sequence[Action], hosts: Sequence[Host]) -> None:
-        """Tell the hosts the ends of their leases, and the boxes that have none that it is so."""
-        going = {action.server.key for action in actions if isinstance(action, Delete | Sweep)}
+    def _publish(self, seen: Seen, hosts: Sequence[Host]) -> None:
+        """Tell the hosts the ends of their leases, and the boxes that have none that it is so.
+
+        One that is about to go hears of that by the next step, when its answers have ended.
+        """
         ends = {host.slot.name: host.lease.until for host in hosts}
-        staying = {host.slot.name for host in hosts if host.server.key not in going}
-        # The answers of a box that goes end first, and of one that nobody can ask about we know nothing.
         unleased = self.fleet.boxed - ends.keys() - seen.hidden
-        self._leases.sync(
-            {slot: until for slot, until in ends.items() if slot in staying} | dict.fromkeys(unleased, NO_LEASE),
-            keep=self.fleet.boxed,
-        )
+        self._leases.sync(ends | dict.fromkeys(unleased, NO_LEASE), keep=seen.hidden)
 
     def _reckoned(self, seen: Seen) -> Seen:
         """Add to the bill what the servers have cost since the last step.

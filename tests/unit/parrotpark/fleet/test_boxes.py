@@ -209,6 +209,20 @@ def test_a_box_that_stops_answering_is_given_up_within_minutes(home: Home) -> No
     assert home.places() == {"gpu-2": "gpu"}
 
 
+def test_where_a_host_was_lost_none_is_tried_for_a_while(home: Home) -> None:
+    verbs.fulfil(home.keeper, Wish(None))
+    home.broken = True
+    home.keeps(150)
+    home.broken = False
+    home.project.servers.clear()  # by somebody's hand
+    home.keeps(60)
+    assert home.places() == {"gpu-2": "gpu"}
+    home.keeps(600)
+    home.project.servers.clear()
+    home.keeps(60)
+    assert home.places() == {"gpu-1": "home"}
+
+
 def test_without_a_cloud_a_lost_box_is_tried_again(tmp_path: Path) -> None:
     home = home_in(tmp_path, clouds=[HOME | {"hosts": hosts(3)}], offers=[asdict(offer) for offer in boxes(3)])
     for name in ("attic-2", "attic-3"):
