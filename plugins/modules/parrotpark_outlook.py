@@ -9,6 +9,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from parrotpark.cloud import Offer, SeveralClouds
 from parrotpark.cloud.arguments import CLOUDS, clouds_of
+from parrotpark.cloud.box import SERVER_TYPE
 from parrotpark.cloud.errors import CloudError
 from parrotpark.control import outlook
 from parrotpark.shared import lease as label
@@ -104,7 +105,11 @@ def look(params: dict[str, Any]) -> tuple[list[str], list[str]]:
     """
     cloud = SeveralClouds(clouds_of(params))
     entry = Offer(**params["entry"])
-    given = {_offer(values): float(values["price"]) for values in params["offers"] if values.get("price") is not None}
+    given = {
+        _offer(values): float(values.get("price") or 0)
+        for values in params["offers"]
+        if values.get("price") is not None or values["server_type"] == SERVER_TYPE  # nobody can be asked about a box
+    }
     gpu = outlook.prices(cloud, map(_offer, params["offers"]), given)
     said, wrong = outlook.names(params["names"], cloud.servers({label.ROLE: "entry"}))
     return [*outlook.costs(cloud.price(entry), gpu, params["hosts"], params["hours"]), *said], wrong
