@@ -83,6 +83,21 @@ class Scaleway:
     """The project. What takes a while is done step by step, whenever `work` is called in place of sleeping."""
 
     def __init__(self) -> None:
+        self.refusals: dict[str, Refusal] = {}  # by call, as in `calls`
+        self.calls: list[str] = []
+        self.stuck = False  # servers never start
+        self.sold_out = False  # servers stop again instead of starting
+        self.busy = False  # snapshots do not become ready
+        self.public: Table = {}
+        self.clear()
+        for label in LABELS:
+            for arch in ("x86_64", "arm64"):
+                image = self._image(f"{label} {arch}", arch, self._snapshot(label, ROOTS[label])["id"], "")
+                self.public[image["id"]] = image | {"label": label}
+        self.snapshots_of_others, self.snapshots = self.snapshots, {}
+
+    def clear(self) -> None:
+        """Empty the project."""
         self.servers: Table = {}
         self.images: Table = {}
         self.volumes: Table = {}  # of block storage
@@ -94,18 +109,7 @@ class Scaleway:
         self.keys: Table = {}
         self.user_data: dict[str, bytes] = {}  # by server
         self.reserved: dict[str, str] = {}  # when an address was made, by its id in IPAM
-        self.public: Table = {}
-        self.refusals: dict[str, Refusal] = {}  # by call, as in `calls`
-        self.calls: list[str] = []
-        self.stuck = False  # servers never start
-        self.busy = False  # snapshots do not become ready
-        self.sold_out = False  # servers stop again instead of starting
         self._waiting: list[Callable[[], None]] = []
-        for label in LABELS:
-            for arch in ("x86_64", "arm64"):
-                image = self._image(f"{label} {arch}", arch, self._snapshot(label, ROOTS[label])["id"], "")
-                self.public[image["id"]] = image | {"label": label}
-        self.snapshots_of_others, self.snapshots = self.snapshots, {}
 
     # ---- What is there ----------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from parrotpark.control import preflight, upgrade
+from parrotpark.control import boxes, preflight, upgrade
 from parrotpark.control.models import ModelError, catalogue
 from parrotpark.control.preflight import Options, Setting
 
@@ -99,6 +99,13 @@ class ActionModule(ActionBase):
                 catalogue(given["parrotpark_models"])
             except ModelError as error:
                 problems.append(f"parrotpark_models: {error}")
+        if not problems and "parrotpark_clouds" in given:
+            problems += boxes.problems(
+                given["parrotpark_clouds"],
+                given["parrotpark_gpu_offers"],
+                int(given["parrotpark_gpu_slots"]),
+                given["parrotpark_entry_cloud"],
+            )
         return problems
 
 

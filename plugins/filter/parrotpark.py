@@ -43,6 +43,20 @@ def chosen_clouds(given: Sequence[Mapping[str, Any]], names: Iterable[str]) -> l
     return [account.to_dict() for account in accounts if account in wanted]
 
 
+def making_clouds(clouds: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Take those in which servers and images are made: all but those of machines that are always there."""
+    return [cloud for cloud in clouds if Account.of(cloud).makes]
+
+
+def fleet_clouds(clouds: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Write the clouds as the scheduler's configuration has them: it bakes nothing, and reaches no box by SSH."""
+    return [
+        {key: value for key, value in account.to_dict().items() if key not in ("credential_file", "image", "hosts")}
+        | ({} if account.makes else {"hosts": [box.for_entry_server() for box in account.hosts]})
+        for account in map(Account.of, clouds)
+    ]
+
+
 def credentials(clouds: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Read what opens each cloud."""
     return {account.name: account.credential() for account in map(Account.of, clouds)}
@@ -120,6 +134,11 @@ def addresses(domain: str, port: int | str) -> list[str]:
     return front.addresses(domain, int(port))
 
 
+def public_names(domain: str, sign_on_domain: str, port: int | str, issuer: str) -> list[str]:
+    """List the DNS names that shall lead to the entry server."""
+    return front.names(domain, sign_on_domain, int(port), issuer)
+
+
 def sign_on_addresses(domain: str, port: int | str, issuer: str) -> list[str]:
     """List where our own Keycloak answers; nowhere if people sign in at an issuer."""
     return sign_on.addresses(domain, int(port), issuer)
@@ -184,6 +203,8 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., object]]:
         return {
             "parrotpark_clouds": _one_line_errors(chosen_clouds),
+            "parrotpark_making_clouds": making_clouds,
+            "parrotpark_fleet_clouds": fleet_clouds,
             "parrotpark_credentials": _one_line_errors(credentials),
             "parrotpark_bake_name": bake_name,
             "parrotpark_slots": _one_line_errors(slot_list),
@@ -203,6 +224,7 @@ class FilterModule:
             "parrotpark_realm_groups": realm_groups,
             "parrotpark_addresses": addresses,
             "parrotpark_redirects": redirects,
+            "parrotpark_public_names": public_names,
             "parrotpark_sign_on_addresses": sign_on_addresses,
             "parrotpark_provider": sign_on.provider,
             "parrotpark_databases": sign_on.databases,

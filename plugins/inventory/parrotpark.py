@@ -20,7 +20,7 @@ from ansible.vars.plugins import get_vars_from_inventory_sources
 from parrotpark.cloud import Server
 from parrotpark.cloud.errors import CloudError
 from parrotpark.control import preflight
-from parrotpark.control.inventory import Host, Settings, hosts, list_servers
+from parrotpark.control.inventory import BOXES, Host, Settings, boxes, hosts, list_servers
 from parrotpark.control.secrets import SECRETS_FILE, vault_password
 from parrotpark.control.secrets.catalogue import SecretsError
 
@@ -38,6 +38,8 @@ description:
   - Which clouds those are, and with which keys hosts are reached, is not written down a second time. It follows from
     the inputs that create the servers, C(parrotpark_clouds) and C(parrotpark_state_dir), as the C(group_vars/all)
     beside the configuration and extra variables set them.
+  - Machines that are always there, the hosts of clouds with the provider V(static), are in the group C(gpu_static).
+    Ansible gets there directly; what C(parrotpark_clouds) says of one is its dictionary C(parrotpark_box).
   - The inputs that nobody sets have the defaults of C(inventories/inputs.yml). It gives them to the group C(all) as
     variables of the inventory itself, over which C(group_vars/all) and everything else win.
   - A cloud that cannot be asked ends the command. With a warning instead, a run would find no hosts, skip everything
@@ -70,8 +72,8 @@ compose:
 """
 
 
-# Playbooks name them even while they are empty; the last one is filled by the run that bakes.
-GROUPS = ("entry", "gpu", "bake")
+# Playbooks name them even while they are empty; the third one is filled by the run that bakes.
+GROUPS = ("entry", "gpu", "bake", BOXES)
 INPUTS = Path(__file__).parents[2] / "inventories/inputs.yml"
 
 
@@ -99,7 +101,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             settings = Settings.read(self._input(inventory, loader, path))
             self._give_vault_password(loader, settings)
             servers = self._servers(path, settings, use_cache=cache and self.get_option("cache"))
-            for host in hosts(servers, settings.state_dir / "ssh"):
+            made = hosts(servers, settings.state_dir / "ssh")
+            for host in (*made, *boxes(settings.clouds, settings.state_dir / "ssh", [host.name for host in made])):
                 self._add(inventory, host)
         except (CloudError, SecretsError) as error:
             # After an exception Ansible would try other plugins, and bury this line among theirs.

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_pruning_is_the_very_last_task_and_only_after_the_scheduler_has_converged() -> None:
     *_, scheduler, last = yaml.safe_load((ROOT / "playbooks/gpu.yml").read_text())
-    (converge,), (finish,) = scheduler["tasks"], last["tasks"]
+    (*_, converge), (finish,) = scheduler["tasks"], last["tasks"]
     assert converge["ansible.builtin.import_role"] == {"name": "scheduler", "tasks_from": "converge"}
     assert (last["hosts"], finish["ansible.builtin.import_role"]) == (
         "localhost",

@@ -18,7 +18,7 @@ from parrotpark.cloud.api import (
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.cloud.several import SeveralClouds
 
-PROVIDERS = ("hetzner", "scaleway")
+PROVIDERS = ("hetzner", "scaleway", "static")
 
 __all__ = [
     "OFF",
@@ -55,4 +55,8 @@ def connect(account: Account) -> Cloud:
             from parrotpark.cloud.scaleway import ScalewayCloud
 
             return ScalewayCloud(account, account.credential())
+        case "static":
+            from parrotpark.cloud.static import StaticCloud
+
+            return StaticCloud(account)
     raise InvalidRequest(f"provider {account.provider!r} is unknown; known: {', '.join(PROVIDERS)}")

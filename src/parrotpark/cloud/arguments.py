@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrotpark.cloud import PROVIDERS, Account, Cloud, Offer, connect
+from parrotpark.cloud.account import STATIC
 
 CLOUDS: dict[str, Any] = {
     "type": "list",
@@ -13,7 +14,8 @@ CLOUDS: dict[str, Any] = {
     "required": True,
     "options": {
         "name": {"required": True},
-        "provider": {"required": True, "choices": list(PROVIDERS)},
+        # Modules make things, and of boxes none is made.
+        "provider": {"required": True, "choices": [name for name in PROVIDERS if name != STATIC]},
         "credential_file": {"type": "path", "required": True, "no_log": False},
         "endpoint": {},
         "region": {},

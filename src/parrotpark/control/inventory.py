@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 
 from parrotpark.cloud import Account, Server, connect
+from parrotpark.cloud.account import distinct
 from parrotpark.cloud.errors import InvalidRequest
+from parrotpark.control.boxes import connection as connection_of_box
 from parrotpark.control.ssh import connection
 from parrotpark.shared import lease as label
+
+BOXES = "gpu_static"  # the group of machines that are always there
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,30 @@ def list_servers(clouds: Sequence[Account]) -> tuple[Server, ...]:
     Raises:
         CloudError: a cloud does not answer or refuses, so nobody knows which hosts there are.
     """
-    servers: list[Server] = []
-    for account in clouds:
-        servers += connect(account).servers({label.ROLE: None})
-    return tuple(servers)
+    connected = [connect(account) for account in clouds if account.makes]
+    distinct(clouds)
+    return tuple(server for cloud in connected for server in cloud.servers({label.ROLE: None}))
+
+
+def boxes(clouds: Sequence[Account], ssh_directory: PurePath, taken: Collection[str]) -> tuple[Host, ...]:
+    """Turn the machines that are always there into hosts, claimed or not: only the entry server knows that.
+
+    Raises:
+        InvalidRequest: a box has the name of another host, or is malformed.
+    """
+    found = [(account, box) for account in clouds for box in account.hosts]
+    names = [*taken, *(box.name for _, box in found)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidRequest(f"two hosts are named {name!r}: give the box another name")
+    return tuple(
+        Host(
+            box.name,
+            (BOXES, group_name(f"cloud_{account.name}")),
+            {**connection_of_box(box, ssh_directory), "parrotpark_box": asdict(box)},
+        )
+        for account, box in found
+    )
 
 
 def hosts(servers: Sequence[Server], ssh_directory: PurePath | None = None) -> tuple[Host, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import PurePath
 
@@ -49,4 +50,13 @@ def _options(name: str, directory: PurePath) -> list[str]:
         "StrictHostKeyChecking": "yes",
         "IdentitiesOnly": "yes",
     }
+    return _arguments(settings)
+
+
+def as_arguments(settings: Mapping[str, str]) -> str:
+    """Write settings of ssh as text that a shell splits into arguments."""
+    return shlex.join(_arguments(settings))
+
+
+def _arguments(settings: Mapping[str, str]) -> list[str]:
     return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]

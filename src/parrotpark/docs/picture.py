@@ -19,7 +19,7 @@ PAGE = Path("docs/architecture.md")
 BEGIN, END = "<!-- drawn by python -m parrotpark.docs.roles -->", "<!-- end of the drawing -->"
 WIRING = "playbooks/group_vars/all"
 # Where plays run, and what the picture calls it
-MACHINES = {"localhost": "control machine", "entry": "entry server", "gpu": "GPU host, as baked"}
+MACHINES = {"localhost": "control machine", "entry": "entry server", "gpu": "GPU host, as baked", "gpu_static": "box"}
 _ALIASES = {"bake": "gpu"}
 _ANYWHERE = "0.0.0.0/0"
 _LOOPBACK = re.compile(r"\b(?:127\.0\.0\.1|localhost):(\d+)")

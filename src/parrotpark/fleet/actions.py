@@ -81,6 +81,7 @@ class Create:
 
     slot: SlotDocument
     images: tuple[Image, ...]  # the current one of every cloud that has it
+    instead: tuple[SlotDocument, ...] = ()  # to be tried if none can be had for that slot: others have other offers
 
     def __str__(self) -> str:
         return f"{self.slot.name}: create from the golden image"

@@ -18,11 +18,14 @@ KEPT = 20  # attempts; older ones interest nobody
 
 def awake(offers: Sequence[Offer], attempts: Sequence[Attempt], now: float) -> tuple[Offer, ...]:
     """Leave out the offers that rest; if all rest, all are tried again. The attempts are oldest first."""
+    asleep = resting(attempts, now)
+    return tuple(offer for offer in offers if offer not in asleep) or tuple(offers)
+
+
+def resting(attempts: Sequence[Attempt], now: float) -> frozenset[Offer]:
+    """List the offers that rest."""
     last = {attempt.offer: attempt for attempt in attempts}
-    ready = tuple(
-        offer for offer in offers if not ((tried := last.get(offer)) and tried.refused and now - tried.at < REST)
-    )
-    return ready or tuple(offers)
+    return frozenset(offer for offer, tried in last.items() if tried.refused and now - tried.at < REST)
 
 
 class Attempts:

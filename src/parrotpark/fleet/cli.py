@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from parrotpark.cloud import connect
-from parrotpark.cloud.errors import CloudError
+from parrotpark.cloud.errors import CloudError, InvalidRequest
+from parrotpark.cloud.static import StaticCloud
 from parrotpark.fleet import health, verbs
 from parrotpark.fleet.actions import Shortfall
 from parrotpark.fleet.config import ConfigError, Fleet, load
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.config} is fine: {len(fleet.slots)} slots, {len(fleet.offers)} offers")
         return 0
     try:
+        if options.verb == "provisioned":
+            return _provisioned(fleet, options.box, options.fingerprint, as_json=options.json)
         keeper = _keeper(fleet)
         if options.verb == "status":
             return _status(keeper, as_json=options.json)
@@ -64,15 +67,19 @@ def _parser() -> argparse.ArgumentParser:
         ("keep", "take one step towards the wish; a timer does so every half minute"),
         ("sweep", "delete servers without a valid lease, and addresses and volumes without a server"),
         ("status", "show wish, golden image and slots"),
+        ("provisioned", "record from which fingerprint a box was provisioned, as make wake does"),
         ("check", "check the configuration"),
     ):
         command = verb.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         command.add_argument("--config", type=Path, default=CONFIG, help=f"the configuration (default: {CONFIG})")
         if name == "wake":
             command.add_argument("hosts", nargs="?", type=_number, help="how many (default: as configured)")
+        if name == "provisioned":
+            command.add_argument("box", help="its name in the inventory")
+            command.add_argument("fingerprint", help="what it was provisioned from")
         if name != "check":
             command.add_argument("--json", action="store_true", help="end with one line of JSON")
-        if name not in ("check", "status"):
+        if name not in ("check", "provisioned", "status"):
             command.add_argument("--check", action="store_true", help="only say what would happen")
     return parser
 
@@ -100,6 +107,16 @@ def _run(verb: str, keeper: Keeper, wish: Wish, *, check: bool) -> Report:
 def _status(keeper: Keeper, *, as_json: bool) -> int:
     found = status(keeper.fleet, read_wish(keeper.fleet.wish_file), keeper.look())
     print(json.dumps(found.to_dict()) if as_json else "\n".join(found.lines()))
+    return 0
+
+
+def _provisioned(fleet: Fleet, box: str, fingerprint: str, *, as_json: bool) -> int:
+    """Raises `CloudError` if there is no such box, or nothing can be recorded."""
+    clouds = [StaticCloud(account) for account in fleet.clouds if box in [each.name for each in account.hosts]]
+    if not clouds:
+        raise InvalidRequest(f"{box} is no box of this installation: parrotpark_clouds of the inventory names them")
+    changed = clouds[0].provisioned(box, fingerprint)
+    print(json.dumps({"changed": changed}) if as_json else f"{box} is provisioned from {fingerprint}")
     return 0
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
 
 from parrotpark.cloud import PROVIDERS, Account, Offer
+from parrotpark.cloud.account import STATIC
+from parrotpark.cloud.box import MAC, SERVER_TYPE, is_mac
 from parrotpark.shared import slot_document
 from parrotpark.shared.lease import FINGERPRINT_LENGTH, MAX_LENGTH, label_value
 from parrotpark.shared.reader import Reader
@@ -56,6 +58,21 @@ class Fleet:
     prices: Mapping[Offer, float]  # euros an hour without VAT, where the inventory gives them
     monthly_cap: float | None  # euros without VAT
 
+    def offers_for(self, slot: str) -> tuple[Offer, ...]:
+        """List what a server in the slot may be, in order: a box's slot is for that box alone, and it for no other."""
+        boxes = _slots_of_boxes(self.clouds)
+        wanted = slot if slot in self.boxed else None
+        return tuple(offer for offer in self.offers if boxes.get(offer) == wanted)
+
+    def rank(self, slot: SlotDocument) -> tuple[int, int]:
+        """Order slots by preference: by the first of their offers, then as they are configured."""
+        return self.offers.index(self.offers_for(slot.name)[0]), self.slots.index(slot)
+
+    @property
+    def boxed(self) -> frozenset[str]:
+        """Name the slots of boxes."""
+        return frozenset(box.slot for cloud in self.clouds for box in cloud.hosts)
+
     @property
     def ports(self) -> tuple[int, ...]:
         """List the ports that the models answer on."""
@@ -70,10 +87,10 @@ def load(path: Path) -> Fleet:
     """
     problems: list[str] = []
     top = _Settings(_json(path), problems)
-    slots_file, credentials = top.path("slots_file"), top.path("credentials_dir")
+    slots_file, credentials, bill = top.path("slots_file"), top.path("credentials_dir"), top.path("bill_file")
     priced = top.each("offers", lambda offer: (_offer(offer), offer.euros("price")))
     fleet = Fleet(
-        clouds=top.each("clouds", lambda cloud: _account(cloud, credentials)),
+        clouds=top.each("clouds", lambda cloud: _account(cloud, credentials, bill.parent)),
         offers=tuple(offer for offer, _ in priced),
         ssh_keys=top.names("ssh_keys"),
         firewalls=top.names("firewalls"),
@@ -89,7 +106,7 @@ def load(path: Path) -> Fleet:
         wish_file=top.path("wish_file"),
         state_dir=top.path("state_dir"),
         leases_dir=top.path("leases_dir"),
-        bill_file=top.path("bill_file"),
+        bill_file=bill,
         prices={offer: price for offer, price in priced if price is not None},
         monthly_cap=top.euros("monthly_cap"),
     )
@@ -103,6 +120,8 @@ def load(path: Path) -> Fleet:
         for offer in fleet.offers
         if known and offer.cloud not in known
     )
+    if not problems:
+        problems.extend(_faults_of_boxes(fleet))
     if not problems and fleet.drain_seconds * 3 > fleet.lease_seconds:
         # While some hosts are drained, the leases of the others are not renewed.
         problems.append(f"drain_seconds must be at most a third of lease_seconds, {fleet.lease_seconds // 3}")
@@ -159,18 +178,51 @@ class _Settings(Reader):
         return made
 
 
-def _account(cloud: _Settings, credentials: Path) -> Account:
+def _account(cloud: _Settings, credentials: Path, kept: Path) -> Account:
     name = cloud.text("name", _is_label, f"a label: at most {MAX_LENGTH} letters, digits, '-', '_' or '.'")
-    return Account.of(
-        {
-            "name": name,
-            "provider": cloud.text("provider", PROVIDERS.__contains__, f"one of {', '.join(PROVIDERS)}"),
-            "credential_file": str(credentials / name),
-            "endpoint": cloud.optional("endpoint", _is_url, "a URL, or left out for the provider's own"),
-            "region": cloud.optional("region", _is_said, "a name"),
-            "project": cloud.optional("project", _is_said, "an id"),
-        }
+    said: dict[str, object] = {
+        "name": name,
+        "provider": cloud.text("provider", PROVIDERS.__contains__, f"one of {', '.join(PROVIDERS)}"),
+        "endpoint": cloud.optional("endpoint", _is_url, "a URL, or left out for the provider's own"),
+        "region": cloud.optional("region", _is_said, "a name"),
+        "project": cloud.optional("project", _is_said, "an id"),
+    }
+    if said["provider"] == STATIC:
+        # Beside the bill, as it has to outlive this machine.
+        return Account.of({**said, "hosts": cloud.each("hosts", _box), "registry": str(kept / f"boxes-{name}.json")})
+    return Account.of({**said, "credential_file": str(credentials / name)})
+
+
+def _box(box: _Settings) -> dict[str, object]:
+    return {
+        "name": box.name("name"),
+        "slot": box.name("slot"),
+        "wake_mac": box.optional("wake_mac", is_mac, MAC),
+        "wake_address": box.optional("wake_address", _is_said, "a name or an address"),
+        "wake_command": box.names("wake_command"),
+    }
+
+
+def _slots_of_boxes(clouds: Sequence[Account]) -> dict[Offer, str]:
+    return {Offer(cloud.name, box.name, SERVER_TYPE): box.slot for cloud in clouds for box in cloud.hosts}
+
+
+def _faults_of_boxes(fleet: Fleet) -> Iterator[str]:
+    """Say what does not fit together: everything else relies on it."""
+    boxes, slots = _slots_of_boxes(fleet.clouds), [slot.name for slot in fleet.slots]
+    static = [cloud for cloud in fleet.clouds if cloud.provider == STATIC]
+    names = [box.name for cloud in static for box in cloud.hosts]
+    yield from (f"clouds: box {name} is named twice" for name in sorted(_duplicates(names)))
+    yield from (f"clouds: slot {slot} has two boxes" for slot in sorted(_duplicates([*boxes.values()])))
+    yield from (
+        f"clouds: box {box.location} is for slot {slot}, which is none"
+        for box, slot in boxes.items()
+        if slot not in slots
     )
+    for offer in fleet.offers:
+        if offer not in boxes and offer.cloud in [cloud.name for cloud in static]:
+            yield f"offers: there is no {offer}"
+    yield from (f"offers: none is for {slot}" for slot in slots if not fleet.offers_for(slot))
 
 
 def _offer(offer: _Settings) -> Offer:

@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from parrotpark.cloud import OFF, Image, Leftover, Server
+from parrotpark.cloud import OFF, Image, Leftover, Offer, Server
 from parrotpark.cloud.acquire import Attempt
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
+from parrotpark.fleet.attempts import resting
 from parrotpark.fleet.bill import capped
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.errors import WrongProject
@@ -73,13 +74,14 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     wished = fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
     over = capped(seen.spent, fleet.monthly_cap)
     number = 0 if over else wished
-    # A host that does not serve yet is missed least, then the one in the highest slot.
-    order = sorted(alive, key=lambda host: (not host.serves(), fleet.slots.index(host.slot)))
+    # A host that does not serve yet is missed least, then the one in the slot that we like least.
+    order = sorted(alive, key=lambda host: (not host.serves(), fleet.rank(host.slot)))
     wanted, surplus = order[:number], order[number:]
     current = _bootable(fleet, seen)
     stale = _replaceable(fleet, wanted, number) if current else []
     kept = [host for host in wanted if host not in stale]
-    free = _free(fleet, seen, kept)[: max(0, number - len(kept) - len(seen.hidden))]
+    lacking = max(0, number - len(kept) - len(seen.hidden))
+    free = _free(fleet, seen, kept, [action.server.offer for action in swept if action.lost])
     return (
         *_upkeep(fleet, seen, kept),
         *swept,
@@ -87,7 +89,7 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
         *(Delete(host.server, host.slot, over or "it is not wished for") for host in reversed(surplus)),
         *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
         *(Shortfall(slot, over) for slot in fleet.slots[:wished] if over),
-        *_creations(fleet, seen, free, current, loss_of(swept, seen.now)),
+        *_creations(fleet, seen, free[:lacking], free[lacking:], loss_of(swept, seen.now)),
     )
 
 
@@ -221,27 +223,51 @@ def _bootable(fleet: Fleet, seen: Seen) -> tuple[Image, ...]:
     return tuple(image for cloud, image in found.items() if cloud in offered)
 
 
-def _free(fleet: Fleet, seen: Seen, kept: Sequence[Host]) -> list[SlotDocument]:
-    """List the slots in which a server can be made once everything that has to go is gone."""
+def _free(fleet: Fleet, seen: Seen, kept: Sequence[Host], lost: Sequence[Offer]) -> list[SlotDocument]:
+    """List the slots in which a server can be made once everything that has to go is gone, the best first.
+
+    Last are those for which nothing can be had now, or where a host was lost.
+    """
     taken = {host.slot.name for host in kept} | seen.hidden
-    return [slot for slot in fleet.slots if slot.name not in taken]
+    asleep = resting(seen.attempts, seen.now) | {*lost}
+
+    def key(slot: SlotDocument) -> tuple[bool, bool, tuple[int, int]]:
+        return not _images_for(fleet, seen, slot), asleep.issuperset(fleet.offers_for(slot.name)), fleet.rank(slot)
+
+    return sorted((slot for slot in fleet.slots if slot.name not in taken), key=key)
+
+
+def _images_for(fleet: Fleet, seen: Seen, slot: SlotDocument) -> tuple[Image, ...]:
+    """List the current image of every cloud in which a server for the slot may be made."""
+    clouds = {offer.cloud for offer in fleet.offers_for(slot.name)}
+    return tuple(image for image in _bootable(fleet, seen) if image.cloud in clouds)
 
 
 def _creations(
-    fleet: Fleet, seen: Seen, slots: Sequence[SlotDocument], current: tuple[Image, ...], lost_now: Loss | None
+    fleet: Fleet, seen: Seen, slots: Sequence[SlotDocument], others: Sequence[SlotDocument], lost_now: Loss | None
 ) -> list[Action]:
     losses = (*seen.losses, lost_now) if lost_now else seen.losses
     if (at := next_try(losses)) > seen.now:
         return [Shortfall(slot, pause(losses, at)) for slot in slots]
-    if current:
-        return [Create(slot, current) for slot in slots]
+    return [action for slot in slots if (action := _creation(fleet, seen, slot, others))]
+
+
+def _creation(fleet: Fleet, seen: Seen, slot: SlotDocument, others: Sequence[SlotDocument]) -> Action | None:
+    if _images_for(fleet, seen, slot):
+        # The first slot of each further set of offers: where one has the same, it could not be had there either.
+        best = {fleet.offers_for(other.name): other for other in reversed(others) if _images_for(fleet, seen, other)}
+        instead = [other for other in others if best.get(fleet.offers_for(other.name)) is other]
+        mine = fleet.offers_for(slot.name)
+        return Create(
+            slot, _bootable(fleet, seen), tuple(other for other in instead if fleet.offers_for(other.name) != mine)
+        )
     if any(_bakes(fleet, server, seen.now) for server in seen.servers):
-        return []  # there will be one soon
+        return None  # there will be one soon
     why = (
         f"the newest carries {seen.images[0].labels.get(label.FINGERPRINT)}" if seen.images else "there is none at all"
     )
     reason = f"no golden image carries the fingerprint {fleet.fingerprint}, {why}: run make wake on the control machine"
-    return [Shortfall(slot, reason) for slot in slots]
+    return Shortfall(slot, reason)
 
 
 def _bakes(fleet: Fleet, server: Server, now: int) -> bool:

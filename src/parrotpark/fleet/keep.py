@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from parrotpark.cloud import Cloud, Image, Leftover, Server, ServerSpec, SeveralClouds
-from parrotpark.cloud.acquire import Acquirer, table
-from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, Transient
+from parrotpark.cloud.acquire import Acquirer, Attempt, table
+from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, OutOfCapacity, QuotaExceeded, Transient
 from parrotpark.fleet import attempts, boot, decide
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
 from parrotpark.fleet.attempts import Attempts
@@ -25,6 +25,7 @@ from parrotpark.shared import lease as label
 from parrotpark.shared.clock import Clock
 from parrotpark.shared.lease import Lease, State
 from parrotpark.shared.progress import Progress
+from parrotpark.shared.slot_document import NO_LEASE, SlotDocument
 from parrotpark.shared.wish import Wish
 
 PATIENCE = 60  # seconds for models that stopped answering, or as long as they usually take to start if that is more
@@ -131,7 +132,7 @@ class Keeper:
         """
         create = next((action for action in actions if isinstance(action, Create)), None)
         if create:  # one is enough: they differ only by slot
-            self._cloud.check(self._specs(create))
+            self._cloud.check(self._specs(create.slot, create.images))
 
     def keep(self, wish: Wish) -> Outcome:
         """See, decide, and do.
@@ -147,9 +148,8 @@ class Keeper:
         if soon := warning(seen.spent, self.fleet.monthly_cap):
             self.progress.say(soon)
         actions = decide.decide(self.fleet, wish, seen)
-        going = {action.server.key for action in actions if isinstance(action, Delete | Sweep)}
         hosts = decide.standing(self.fleet, seen)
-        self._leases.sync({host.slot.name: host.lease.until for host in hosts if host.server.key not in going})
+        self._publish(seen, hosts)
         self._remember(seen, hosts)
         return self._carry_out(seen, actions)
 
@@ -185,7 +185,17 @@ class Keeper:
             self._open_gate()
             if loss := decide.loss_of(done, seen.now):
                 self._losses.add(loss)
+                self._attempts.add(_lost(done, seen.now))
         return Outcome(seen, tuple(done), tuple(troubles))
+
+    def _publish(self, seen: Seen, hosts: Sequence[Host]) -> None:
+        """Tell the hosts the ends of their leases, and the boxes that have none that it is so.
+
+        One that is about to go hears of that by the next step, when its answers have ended.
+        """
+        ends = {host.slot.name: host.lease.until for host in hosts}
+        unleased = self.fleet.boxed - ends.keys() - seen.hidden
+        self._leases.sync(ends | dict.fromkeys(unleased, NO_LEASE), keep=seen.hidden)
 
     def _reckoned(self, seen: Seen) -> Seen:
         """Add to the bill what the servers have cost since the last step.
@@ -209,10 +219,10 @@ class Keeper:
         seen_now = {host.slot.name: Whereabout((host.server.cloud,), host.lease.until) for host in hosts}
         self._whereabouts.write(known | seen_now)
 
-    def _specs(self, create: Create) -> list[ServerSpec]:
+    def _specs(self, slot: SlotDocument, golden: Sequence[Image]) -> list[ServerSpec]:
         now = int(self.clock.now())
-        bootable = {image.cloud for image in create.images}
-        offered = [offer for offer in self.fleet.offers if offer.cloud in bootable]
+        bootable = {image.cloud for image in golden}
+        offered = [offer for offer in self.fleet.offers_for(slot.name) if offer.cloud in bootable]
         if self.fleet.monthly_cap is not None:
             prices = known_prices(self._bills.read(now), offered, self.fleet.prices)
             if not (priced := [offer for offer in offered if offer in prices]):
@@ -220,7 +230,7 @@ class Keeper:
                 raise NotMade(f"nobody knows what {names} costs, and there is a cap: set `price` of the offer")
             offered = priced
         offers = attempts.awake(offered, self._attempts.read(), now)
-        return boot.specs(self.fleet, create.slot, create.images, offers, now)
+        return boot.specs(self.fleet, slot, golden, offers, now)
 
     def _do(self, action: Action) -> None:
         match action:
@@ -257,18 +267,30 @@ class Keeper:
         self._leases.write(lease.slot, lease.until)
 
     def _create(self, action: Create) -> None:
-        # Its lease need not be published: the new host knows the end from its slot document.
+        refusals: list[CloudError] = []
+        for slot in (action.slot, *action.instead):
+            if refusals:
+                self.progress.say(f"{slot.name}: create there, as none can be had for {action.slot.name}")
+            try:
+                return self._create_in(slot, action.images)
+            except (OutOfCapacity, QuotaExceeded) as error:
+                refusals.append(error)
+        raise refusals[0] if len(refusals) == 1 else OutOfCapacity("; ".join(map(str, refusals)))
+
+    def _create_in(self, slot: SlotDocument, golden: Sequence[Image]) -> None:
         acquirer = Acquirer(self._cloud, self.clock)
-        specs = self._specs(action)
+        specs = self._specs(slot, golden)
         clouds = tuple(sorted({spec.offer.cloud for spec in specs}))
         until = int(self.clock.now()) + self.fleet.ready_seconds
-        self._whereabouts.write(self._whereabouts.read() | {action.slot.name: Whereabout(clouds, until)})
+        self._whereabouts.write(self._whereabouts.read() | {slot.name: Whereabout(clouds, until)})
         try:
-            acquirer.acquire(specs)
+            server = acquirer.acquire(specs)
         finally:
             self._attempts.add(acquirer.attempts)
             if len(acquirer.attempts) > 1:
-                self.progress.say(f"{action.slot.name}: what was tried:\n{table(acquirer.attempts)}")
+                self.progress.say(f"{slot.name}: what was tried:\n{table(acquirer.attempts)}")
+        # A server that was made knows the end from its slot document; a box hears of it here, within seconds.
+        self._leases.write(slot.name, Lease.parse(server.labels).until)
 
     def _drain(self, deletes: Sequence[Delete]) -> None:
         """Let running answers finish. It is a courtesy: if it cannot be done, the servers are deleted all the same."""
@@ -299,3 +321,9 @@ def _place(action: Action) -> str | None:
             return leftover.cloud
         case Renew() | MarkServing() | MarkSilent() | Delete() | Sweep():
             return action.server.cloud
+
+
+def _lost(done: Iterable[Action], now: int) -> list[Attempt]:
+    """Let offers rest whose hosts were lost, as if they could not be had."""
+    lost = (action for action in done if isinstance(action, Sweep) and action.lost)
+    return [Attempt(action.server.offer, f"lost: {action.reason}", 0, now, refused=True) for action in lost]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from parrotpark.shared.files import differs, write_file
 
 
 class Leases:
-    """A folder with a file for every slot that has a server: the end of its lease in epoch seconds."""
+    """A folder with a file for every slot that has a server: the end of its lease in epoch seconds.
+
+    A slot of a box always has one, as a missing file says nothing: this machine may have booted just now.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def sync(self, ends: Mapping[str, int]) -> None:
-        """Make the folder hold exactly these.
+    def sync(self, ends: Mapping[str, int], keep: Collection[str] = ()) -> None:
+        """Make the folder hold exactly these, and leave the files of the slots in `keep` as they are.
 
         Raises:
             OSError: it cannot be written.
@@ -23,7 +26,7 @@ class Leases:
         for slot, until in ends.items():
             self.write(slot, until)
         for path in self._folder.glob("*"):
-            if path.name not in ends:
+            if path.name not in ends and path.name not in keep:
                 path.unlink(missing_ok=True)
 
     def write(self, slot: str, until: int) -> None:

@@ -11,7 +11,7 @@ from parrotpark.fleet.actions import Action, Delete, MarkServing, Renew, Shortfa
 from parrotpark.fleet.decide import Seen
 from parrotpark.fleet.errors import NotReached
 from parrotpark.fleet.keep import Keeper, Outcome, Trouble
-from parrotpark.fleet.lock import locked
+from parrotpark.shared.lock import locked
 from parrotpark.shared.wish import Wish, WishError, read_wish, write_wish
 
 POLL = 0.5  # seconds between two questions to the hosts

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from parrotpark.cloud import Cloud, Image
 from parrotpark.shared import lease as label
 
-ROLE = "gpu-image"
+ROLE = label.GPU_IMAGE
 
 
 def find(cloud: Cloud) -> Sequence[Image]:

@@ -64,6 +64,8 @@ def surplus(images: Sequence[Image], current: Image | None) -> tuple[Image, ...]
 def describe(images: Mapping[str, Sequence[Image]], fingerprint: Fingerprint) -> str:
     """Tell people in one line how things are; `images` are those of every cloud."""
     stale = {cloud: found for cloud, found in images.items() if not current(found, fingerprint.whole)}
+    if not images:
+        return "no cloud that needs an image"
     if not stale:
         return "image current"
     if len(stale) < len(images):

@@ -18,6 +18,7 @@ UNTIL = f"{PREFIX}until"
 PART = f"{PREFIX}part-"  # of the fingerprint, on images; its name follows
 
 GPU = "gpu"  # the role of a GPU host
+GPU_IMAGE = "gpu-image"  # and of what one is made from
 
 MAX_LENGTH = 63  # of a label value, by the Hetzner Cloud API
 FINGERPRINT_LENGTH = 32

@@ -17,6 +17,7 @@ from parrotpark.shared.reader import Reader
 from parrotpark.shared.ssh_key import public_key
 
 LONGEST_LEASE = 24 * 3600  # seconds; an end further away comes from a wrong clock or a wrong hand
+NO_LEASE = 0  # what a host that is always there is told while it has no lease
 PATH = "/etc/parrotpark/slot.json"  # on the GPU host
 
 

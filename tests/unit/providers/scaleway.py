@@ -32,9 +32,8 @@ class ScalewayStage:
     def stranger(self) -> Cloud:
         return ScalewayCloud(self.account, "x" * 36, sleep=self.face.work)
 
-    def unfurnish(self) -> None:
-        self.face.keys.clear()
-        self.face.groups.clear()
+    def clear(self) -> None:
+        self.face.clear()
 
     def billed(self) -> Set[str]:
         return self.face.billed()

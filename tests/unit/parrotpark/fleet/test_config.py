@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from parrotpark.cloud import Offer
+from parrotpark.cloud import PROVIDERS, Offer
 from parrotpark.fleet.config import ConfigError, Model, load
 
 CLOUD = {"name": "gpu", "provider": "hetzner"}
@@ -50,7 +50,7 @@ def test_what_can_be_left_out_has_a_value(write_config: Write) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"clouds": [CLOUD | {"provider": "moon"}]}, "clouds[0].provider must be one of hetzner"),
+        ({"clouds": [CLOUD | {"provider": "moon"}]}, f"clouds[0].provider must be one of {', '.join(PROVIDERS)}"),
         (
             {"clouds": [CLOUD | {"endpoint": "127.0.0.1"}]},
             "clouds[0].endpoint must be a URL, or left out for the provider's own",

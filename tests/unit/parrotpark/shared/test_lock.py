@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from parrotpark.fleet.lock import locked
+from parrotpark.shared.lock import locked
 
 
 def test_the_second_run_waits_for_the_first(tmp_path: Path) -> None:
