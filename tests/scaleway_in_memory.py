@@ -541,13 +541,8 @@ def create_app(cloud: Scaleway) -> Starlette:
         def answer(request: Request, _body: bytes) -> Response:
             row = table()[request.path_params["id"]]
             if row.get("references"):
-                # The status is that of a recorded answer of another product.
-                raise Refusal(
-                    412,
-                    "precondition_failed",
-                    "precondition is not respected",
-                    {"precondition": "resource_still_in_use", "help_message": "it is in use"},
-                )
+                # No recording of this answer was found, so it is one that no patience helps against.
+                raise Refusal(400, "invalid_request_error", "it is in use")
             del table()[row["id"]]
             return Response(status_code=204)
 

@@ -95,7 +95,13 @@ class Images:
 
     def _delete_snapshot(self, snapshot_id: str) -> None:
         with suppress(NotFound):
-            self.patiently(lambda: self.apis.block.delete_snapshot(snapshot_id=snapshot_id))
+            self.patiently(lambda: self._end_snapshot(snapshot_id))
+
+    def _end_snapshot(self, snapshot_id: str) -> None:
+        snapshot = self.apis.block.get_snapshot(snapshot_id=snapshot_id)
+        if snapshot.references:
+            raise Transient(f"snapshot {snapshot.name} is {snapshot.status}, and its image is gone: try again")
+        self.apis.block.delete_snapshot(snapshot_id=snapshot_id)
 
     def _must_be_off(self, server_id: str) -> None:
         server = there(self.apis.instance.get_server(server_id=server_id).server)

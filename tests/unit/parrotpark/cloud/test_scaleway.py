@@ -207,6 +207,7 @@ def test_of_two_runs_that_make_a_server_the_younger_gives_way(
     else:
         assert (cloud.create(SPEC).id in rivals) == first
     assert (rivals == list(face.servers)) == first
+    assert face.calls.count("poweron") == (0 if first and labels != LABELS else 1)
     assert len(face.volumes) == len(face.servers) == (1 if first or labels == LABELS else 2)
 
 
