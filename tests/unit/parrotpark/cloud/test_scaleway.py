@@ -180,6 +180,11 @@ def test_a_server_in_standby_is_not_off_and_runs_again(face: Scaleway, cloud: Sc
     assert cloud.create(SPEC) == server
 
 
+def test_a_tag_of_a_person_is_no_label(face: Scaleway, cloud: ScalewayCloud, server: Server) -> None:
+    face.servers[server.id]["tags"].append("mine")
+    assert cloud.create(SPEC) == server
+
+
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("labels", [LABELS, {"other": "lease"}])
 def test_of_two_runs_that_make_a_server_the_younger_gives_way(
@@ -277,10 +282,14 @@ def test_an_image_that_was_begun_is_finished(
     with pytest.raises(Killed), killed_after(call):
         cloud_of(served).snapshot(server, "golden", GOLDEN)
     cloud = cloud_of(served)
+    face.work()
     assert cloud.leftovers() == ()
     image = cloud.snapshot(server, "golden", GOLDEN)
     assert (image.description, dict(image.labels), list(face.images)) == ("golden", GOLDEN, [image.id])
     assert cloud.images(GOLDEN) == (image,)
+    face.calls.clear()
+    assert cloud.snapshot(server, "golden", GOLDEN) == image
+    assert not [call for call in face.calls if "GET" not in call]
     assert cloud.snapshot(server, "golden", {**GOLDEN, "other": "label"}) != image
 
 
@@ -291,15 +300,17 @@ def test_an_image_that_nobody_will_finish_is_left_over(
     server: Server,
     killed_after: KilledAfter,
 ) -> None:
+    finished = cloud.snapshot(server, "golden", GOLDEN)
     with pytest.raises(Killed), killed_after("backup"):
-        cloud.snapshot(server, "golden", GOLDEN)
+        cloud.snapshot(server, "golden", {**GOLDEN, "other": "label"})
     face.work()
-    assert cloud.images({}) == ()
+    assert cloud.images({}) == (finished,)
     cloud.delete(server)
     (leftover,) = cloud.leftovers()
     assert f"snapshot {leftover.id}" in served.billed()
     cloud.delete_leftover(leftover)
-    assert (served.billed(), face.images) == (set(), {})
+    assert list(face.images) == [finished.id]
+    assert kinds(served.billed()) == ["snapshot"]
 
 
 def test_an_image_is_labelled_only_when_it_can_be_booted(
