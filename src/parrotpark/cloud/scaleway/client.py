@@ -75,6 +75,7 @@ class _Calls(API):
             headers={"Content-Type": "application/json", **(headers or {})},
             data=body if body is None or isinstance(body, bytes) else json.dumps(body),
             timeout=TIMEOUT,
+            allow_redirects=False,  # the secret key would go along
         )
 
     def _throw_on_error(self, res: requests.Response) -> None:

@@ -322,11 +322,14 @@ def test_an_image_is_labelled_only_when_it_can_be_booted(
         cloud.snapshot(server, "golden", GOLDEN)
     assert cloud.images({}) == ()
     face.busy = False
+    image = cloud.snapshot(server, "golden", GOLDEN)
+    assert cloud.images({}) == (image,)
+    face.images[image.id]["state"] = "error"
+    assert cloud.images({}) == ()
     (snapshot,) = face.snapshots.values()
     snapshot["status"] = "error"
     with pytest.raises(InvalidRequest, match=r"image golden \w+ has failed: delete it"):
         cloud.snapshot(server, "golden", GOLDEN)
-    assert cloud.images({}) == ()
 
 
 # ---- Leftovers ------------------------------------------------------------------------------------------------------
@@ -402,6 +405,14 @@ def test_a_key_is_replaced_without_a_moment_without_one(face: Scaleway, cloud: S
     assert sorted(key["public_key"] for key in face.keys.values()) == sorted([PUBLIC_KEY, other])
 
 
+def test_a_key_that_was_uploaded_and_not_replaced_is_uploaded_once(face: Scaleway, cloud: ScalewayCloud) -> None:
+    cloud.furnish(FURNISHING)
+    (key,) = face.keys.values()
+    face.keys["old"] = {**key, "id": "old", "public_key": PUBLIC_KEY.replace("IOMq", "IOMr")}
+    assert cloud.furnish(FURNISHING) == ("SSH key parrotpark replaced",)
+    assert list(face.keys) == [key["id"]]
+
+
 # ---- Errors ---------------------------------------------------------------------------------------------------------
 
 TRANSIENT = Refusal(409, "transient_state", "resource is in a transient state", {"current_state": "stopping"})
@@ -455,6 +466,7 @@ def test_each_error_has_its_type_and_one_line_of_advice(
 @pytest.mark.parametrize(
     ("status", "body"),
     [
+        (307, ""),
         (502, "<html><h1>502 Bad Gateway</h1></html>"),
         (404, "<html>"),
         (403, "[]"),
@@ -472,7 +484,7 @@ def test_what_is_not_the_api_s_answer_is_a_passing_trouble(tmp_path: Path, statu
     def instead(_app: ASGIApp) -> ASGIApp:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http":
-                await Response(body, status)(scope, receive, send)
+                await Response(body, status, {"Location": "/elsewhere"})(scope, receive, send)
 
         return answer
 
