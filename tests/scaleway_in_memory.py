@@ -94,7 +94,8 @@ class Scaleway:
             for arch in ("x86_64", "arm64"):
                 image = self._image(f"{label} {arch}", arch, self._snapshot(label, ROOTS[label])["id"], "")
                 self.public[image["id"]] = image | {"label": label}
-        self.snapshots_of_others, self.snapshots = self.snapshots, {}
+        self.snapshots_of_others: Table = self.snapshots
+        self.clear()
 
     def clear(self) -> None:
         """Empty the project."""
