@@ -80,6 +80,25 @@ class Account:
         return text
 
 
+def distinct(accounts: Sequence[Account]) -> None:
+    """Refuse a name or a project that is there twice: its servers would be seen twice, and one of each pair deleted.
+
+    Raises:
+        InvalidRequest: there is one.
+        AuthFailed: a credential cannot be read.
+    """
+    seen: dict[object, str] = {}
+    for account in accounts:
+        where = (account.provider, account.endpoint, account.region, account.project)
+        for key in (account.name, *([(where, account.credential())] if account.makes else [])):
+            if other := seen.get(key):
+                raise InvalidRequest(
+                    f"clouds {other} and {account.name} of parrotpark_clouds have the same name or project: "
+                    "name each once"
+                )
+            seen[key] = account.name
+
+
 def named(accounts: Sequence[Account], name: str) -> Account:
     """Choose a cloud by its name.
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 
 from parrotpark.cloud import Account, Server, connect
+from parrotpark.cloud.account import distinct
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.control.boxes import connection as connection_of_box
 from parrotpark.control.ssh import connection
@@ -60,11 +61,9 @@ def list_servers(clouds: Sequence[Account]) -> tuple[Server, ...]:
     Raises:
         CloudError: a cloud does not answer or refuses, so nobody knows which hosts there are.
     """
-    servers: list[Server] = []
-    for account in clouds:
-        if account.makes:
-            servers += connect(account).servers({label.ROLE: None})
-    return tuple(servers)
+    connected = [connect(account) for account in clouds if account.makes]
+    distinct(clouds)
+    return tuple(server for cloud in connected for server in cloud.servers({label.ROLE: None}))
 
 
 def boxes(clouds: Sequence[Account], ssh_directory: PurePath, taken: Collection[str]) -> tuple[Host, ...]:

@@ -189,7 +189,7 @@ def test_hosts_share_the_load_and_one_may_die(
     ("changes", "says"),
     [
         ({"credentials_dir": "/run/wrong"}, "check the token in /run/wrong/gpu"),
-        ({"offers": [{"cloud": "gpu", "location": "fsn1", "server_type": "renamed"}]}, "server type 'renamed' is unknown"),
+        ({"offers": [{"cloud": "gpu", "location": "fsn1", "server_type": "renamed"}]}, "type 'renamed' is unknown"),
         ({"fingerprint": "0" * 32}, "run make wake"),
     ],
     ids=["token", "type", "image"],

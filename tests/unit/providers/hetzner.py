@@ -47,8 +47,9 @@ class Later(Executor):
         while self._waiting:
             self._waiting.pop(0)()
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Forget what waits."""
+    def forget(self) -> None:
+        """Drop what waits."""
+        self._waiting.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,9 @@ class HetznerStage:
     def stranger(self) -> Cloud:
         return HetznerCloud(self.account, "x" * 64, sleep=self.later.work)
 
-    def unfurnish(self) -> None:
-        with self.store.change() as state:
-            state.ssh_keys.clear()
-            state.firewalls.clear()
+    def clear(self) -> None:
+        self.later.forget()
+        self.store.state = State(self.store.state.next_id)
 
     def billed(self) -> Set[str]:
         state = self.store.state

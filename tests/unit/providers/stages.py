@@ -49,11 +49,11 @@ class Stage(Protocol):
     def stranger(self) -> Cloud:
         """A client whose credential opens nothing."""
 
-    def unfurnish(self) -> None:
-        """Take all SSH keys and firewalls away, without a request; there are no servers."""
+    def clear(self) -> None:
+        """Empty the project, without a request."""
 
     def billed(self) -> Set[str]:
-        """All in the project that costs money, each as its kind, a space, and its id; made without a request."""
+        """All in the project that costs money, each as its kind, a space, and its id; told without a request."""
 
     def strand(self) -> Set[str]:
         """Make what bills and belongs to nothing, in place of a run that was killed; return each as a `Leftover` is

@@ -11,6 +11,7 @@ from parrotpark.cloud import Account, Offer, Server, ServerSpec, connect
 from parrotpark.cloud.errors import CloudError, InvalidRequest
 from parrotpark.control.inventory import Settings, hosts, list_servers
 from parrotpark.shared.lease import Lease, State
+from tests.cloud_in_memory import TOKENS
 
 LEASE = Lease("gpu", "gpu-1", State.SERVING, "me", "abc", 1_800_000_000)
 SERVER = Server("7", "gpu-1", "running", "my-gpu", "fsn1", "gpu-l4", "debian-13", "192.0.2.7", None, LEASE.labels(), 1)
@@ -106,12 +107,24 @@ def test_a_list_of_clouds_that_makes_no_sense_is_one_line(value: object, what: s
     assert "\n" not in line
 
 
-def test_all_clouds_are_listed(account: Account) -> None:
+def test_all_clouds_are_listed(account: Account, tmp_path: Path) -> None:
     cloud = connect(account)
     cloud.create(ServerSpec("gpu-1", Offer("gpu", "fsn1", "ccx33"), "debian-13", LEASE.labels()))
     cloud.create(ServerSpec("stranger", Offer("gpu", "fsn1", "ccx33"), "debian-13", {}))
-    listed = list_servers([account, replace(account, name="other")])
-    assert [(server.name, server.cloud) for server in listed] == [("gpu-1", "gpu"), ("gpu-1", "other")]
+    (tmp_path / "other").write_text(next(token for token, project in TOKENS.items() if project == "entry"))
+    other = replace(account, name="other", credential_file=str(tmp_path / "other"))
+    connect(other).create(
+        ServerSpec("entry", Offer("other", "fsn1", "ccx33"), "debian-13", {"parrotpark-role": "entry"})
+    )
+    listed = list_servers([account, other])
+    assert [(server.name, server.cloud) for server in listed] == [("gpu-1", "gpu"), ("entry", "other")]
+
+
+def test_a_project_under_two_names_is_refused(account: Account) -> None:
+    with pytest.raises(InvalidRequest, match="clouds gpu and other of parrotpark_clouds have the same name or project"):
+        list_servers([account, replace(account, name="other")])
+    with pytest.raises(InvalidRequest, match="clouds gpu and gpu of parrotpark_clouds have the same name or project"):
+        list_servers([account, replace(account, endpoint="https://other.example")])
 
 
 @pytest.mark.parametrize(
