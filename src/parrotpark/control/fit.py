@@ -4,12 +4,13 @@ vLLM 0.32.0 takes `gpu_memory_utilization` of a card's memory. It loads the weig
 what that needed at its peak, adds what CUDA graphs take, and all that is left is KV cache (`v1/worker/gpu_worker.py`,
 `determine_available_memory`). It refuses to start if one text of the full length does not fit into that
 (`v1/core/kv_cache_utils.py`). Weights and cache follow from a model's numbers; what a batch needs is measured there and
-estimated here, on the safe side: see the published cases in the tests. Sizes are bytes of one card unless said.
+estimated here, on the safe side: see the published cases in the tests. What a model takes to look at pictures is not in
+it. Sizes are bytes of one card unless said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -33,6 +34,10 @@ METHODS = {"mxfp4": (8, 0), "modelopt": (8, 0), "fbgemm_fp8": (8, 0)}
 _CONTEXT = GIB // 2  # CUDA's context and libraries
 _COLLECTIVES = GIB // 2  # NCCL's buffers, with more than one card
 _GRAPHS = 3 * GIB // 4  # vLLM's own estimate for a 4B model was 0.73 GiB: vllm-project/vllm#39559
+
+# Of the weights in mxfp4: to suit its kernels vLLM pads and rearranges them. gpt-oss-120b, 60.7 GiB in its files, took
+# 66 GiB on an H100, and 7.5 more beside batch and cache: vllm-project/vllm#23278, #27508.
+_MXFP4 = 6
 
 _MEMORIES = (24, 32, 48, 80, 96, 141, 180, 192, 288)  # GiB of cards that clouds rent
 _NUMBERS = (2, 4, 8)  # of cards in one machine
@@ -144,20 +149,29 @@ def judge(demand: Demand, card: Card, cards: int = 1, utilization: float = UTILI
     return replace(verdict, remedies=tuple(found))
 
 
-def judge_both(
-    first: Demand, second: Demand, card: Card, cards: int = 1, utilization: float = UTILIZATION
-) -> tuple[Verdict, Verdict, float]:
-    """Let a second model have a part of the (first) card: the smallest share it fits into.
+def judge_together(
+    first: Demand, others: Sequence[Demand], card: Card, cards: int = 1, utilization: float = UTILIZATION
+) -> tuple[tuple[Verdict, float], ...]:
+    """Let more models have a part of the (first) card, each the smallest share that it fits into.
 
-    Return the verdicts, and the second one's `gpu-memory-utilization`; the first one gets the rest of `utilization`.
+    Return for each model, the first one first, the verdict and its `gpu-memory-utilization`. The first one gets what
+    the others leave of `utilization`.
     """
-    whole = _judge(second, card, 1, utilization)
-    share = round(ceil((whole.weights + whole.overhead + whole.needed) / card.bytes / HUNDREDTH) * HUNDREDTH, 2)
+    shares = [_share(demand, card) for demand in others]
+    rest = round(utilization - sum(shares), 2)
     return (
-        judge(first, card, cards, round(utilization - share, 2)),
-        judge(second, card, 1, min(share, utilization)),
-        share,
+        (judge(first, card, cards, rest), rest),
+        *(
+            (judge(demand, card, 1, min(share, utilization)), share)
+            for demand, share in zip(others, shares, strict=True)
+        ),
     )
+
+
+def _share(demand: Demand, card: Card) -> float:
+    whole = _judge(demand, card, 1, UTILIZATION)
+    taken = whole.weights + whole.overhead + whole.needed
+    return round(ceil(taken / card.bytes / HUNDREDTH) * HUNDREDTH, 2)
 
 
 def default_batch(card: Card) -> Batch:
@@ -204,6 +218,8 @@ def overhead_bytes(demand: Demand, cards: int, batch: Batch) -> int:
     peak = batch.tokens * per_token * 2
     if not demand.pooling:
         peak += batch.sequences * shape.vocabulary * 4 * 2  # logits in float32, and sorted
+    if shape.quantization == "mxfp4":
+        peak += ceil(shape.weights / cards / _MXFP4)
     return peak + _CONTEXT + (_COLLECTIVES if cards > 1 else 0) + _GRAPHS
 
 

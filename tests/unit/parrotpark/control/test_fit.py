@@ -18,7 +18,7 @@ from parrotpark.control.fit import (
     cache_bytes,
     default_batch,
     judge,
-    judge_both,
+    judge_together,
     overhead_bytes,
 )
 from parrotpark.control.model_shape import Shape, UnknownModel, shape, total_size
@@ -66,6 +66,12 @@ DEEPSEEK_R1 = {
     **{"q_lora_rank": 1536, "kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128},
     **{"n_routed_experts": 256, "moe_intermediate_size": 2048},
     **FP8,
+}
+GPT_OSS_120B = {
+    **config(2880, 2880, 36, 64, 8, 201088, head_dim=64, num_local_experts=128, num_experts_per_tok=4),
+    "quantization_config": {"quant_method": "mxfp4"},
+    "sliding_window": 128,
+    "layer_types": ["sliding_attention", "full_attention"] * 18,
 }
 BGE_M3 = {**config(1024, 4096, 24, 16, 16, 250002), "model_type": "xlm-roberta", "torch_dtype": "float32"}
 
@@ -241,6 +247,21 @@ PUBLISHED = {
         fits=False,
         utilization=0.95,
     ),
+    "gpt-oss-120b on an H100": Case(
+        f"{VLLM}/issues/23278",
+        "gpt-oss-120b on one H100: 65.97 GiB of weights, and 2.14 GiB less than nothing for the KV cache",
+        Demand(shape(GPT_OSS_120B), 131072),
+        H100,
+        fits=False,
+    ),
+    "gpt-oss-120b on an H100, in small batches": Case(
+        f"{VLLM}/issues/27508",
+        "the same at 0.95 with batches of 1024 tokens: 1.71 GiB are left for the KV cache, too little",
+        Demand(shape(GPT_OSS_120B), 131072, batch=Batch(1024, 1024)),
+        H100,
+        fits=False,
+        utilization=0.95,
+    ),
 }
 
 
@@ -287,6 +308,8 @@ def test_the_cache_takes_what_vllm_logged(source: str, demand: Demand, cards: in
         (f"{VLLM}/pull/10511", shape(LLAMA_8B), Card(79.22, (9, 0)), 1.79 + 1.26),
         (f"{VLLM}/issues/10517", shape(LLAMA_8B), RTX_3090, 0.35 + 0.06),
         (f"{VLLM}/pull/24577", shape(QWEN3_06B), A100, 79.2 * 0.9 - 1.12 - 69.66),
+        # Beside the weights as they lie in its files.
+        (f"{VLLM}/issues/23278", shape(GPT_OSS_120B), H100, 79.18 * 0.9 - 60.7 + 2.14),
     ],
 )
 def test_what_else_vllm_takes_is_not_estimated_too_low_nor_two_gib_too_high(
@@ -358,24 +381,42 @@ def test_texts_of_usual_length_take_less_than_the_longest() -> None:
     assert judge(replace(all_long, typical=2048), RTX_3090).fits
 
 
-# ---- Two models on one card -------------------------------------------------------------------------------------
+# ---- Several models on one card ---------------------------------------------------------------------------------
 
 
 def test_the_embedding_model_gets_the_smallest_share_that_holds_it() -> None:
     embedding = Demand(shape(BGE_M3), 8192, pooling=True)
-    chat, vectors, share = judge_both(Demand(shape(LLAMA_8B), 4096), embedding, RTX_3090)
+    (chat, rest), (vectors, share) = judge_together(Demand(shape(LLAMA_8B), 4096), [embedding], RTX_3090)
     assert chat.fits
     assert vectors.fits
     assert not judge(embedding, RTX_3090, 1, share - 0.01).fits
-    assert chat.budget + vectors.budget <= RTX_3090.bytes * UTILIZATION + 1
+    assert rest + share == pytest.approx(UTILIZATION)
+    assert (chat.budget, vectors.budget) == tuple(int(RTX_3090.bytes * part) for part in (rest, share))
+
+
+def test_each_model_takes_its_share_from_the_first() -> None:
+    embedding = Demand(shape(BGE_M3), 8192, pooling=True)
+    (_, one), *_ = judge_together(Demand(shape(LLAMA_8B), 4096), [embedding], L4)
+    (chat, two), *others = judge_together(Demand(shape(LLAMA_8B), 4096), [embedding, embedding], L4)
+    assert UTILIZATION - two == pytest.approx(2 * (UTILIZATION - one))
+    assert [verdict.fits for verdict, _ in others] == [True, True]
+    assert not chat.fits
 
 
 def test_two_models_that_do_not_fit_together_are_told_so() -> None:
-    pair = Demand(shape(LLAMA_8B), 4096), Demand(shape(LLAMA_8B), 4096, pooling=True)
-    chat, vectors, share = judge_both(*pair, RTX_3090)
-    assert vectors.fits
+    model = Demand(shape(LLAMA_8B), 4096)
+    (chat, _), (other, share) = judge_together(model, [model], RTX_3090)
+    assert other.fits
     assert share > 0.6
     assert chat.problem.startswith("its weights of 15.0 GiB a card leave no room")
+
+
+def test_a_model_that_is_too_large_for_the_card_gets_no_more_than_the_others_would() -> None:
+    (_, rest), (other, share) = judge_together(Demand(shape(QWEN3_06B), 4096), [Demand(shape(MIXTRAL), 4096)], L4)
+    assert share > 1
+    assert rest < 0
+    assert other.budget == int(L4.bytes * UTILIZATION)
+    assert not other.fits
 
 
 # ---- Rules ------------------------------------------------------------------------------------------------------
@@ -450,8 +491,7 @@ def test_layers_with_a_window_keep_no_more_than_that_and_a_batch() -> None:
 
 
 def test_kinds_of_layers_may_be_listed_one_by_one() -> None:
-    kinds = ["sliding_attention", "full_attention"] * 18
-    oss = shape(config(2880, 2880, 36, 64, 8, 201088, head_dim=64, sliding_window=128, layer_types=kinds))
+    oss = shape(GPT_OSS_120B)
     assert (oss.full, oss.sliding, oss.window) == (18, 18, 128)
 
 
@@ -491,6 +531,7 @@ def test_an_encoder_keeps_nothing() -> None:
         (QWEN3_30B, 30.5),
         (QWEN3_235B, 235.1),
         (QWEN3_480B, 480),
+        ({**GPT_OSS_120B, "quantization_config": {}}, 116.8),
         ({**DEEPSEEK_R1, "quantization_config": {}}, 671),
         (BGE_M3, 0.568),
     ],
