@@ -63,10 +63,6 @@ _PROGRAM = {
     69: "it used the card's engine wrongly",
     80: "its commands arrived damaged",
 }
-_NOBODY = {
-    63: "a bad row of memory will be replaced at the next reset",
-    92: "many ECC errors, all of which were corrected",
-}
 CHANGED = 154  # names the action that other Xids ask for
 _NO_ACTION = "None"
 
@@ -96,7 +92,7 @@ def _xid(code: int, slot: str, rest: str) -> Xid:
         if action and action[1] == _NO_ACTION:
             return Xid(code, slot, Blame.NOBODY, "the driver asks for nothing any more")
         return Xid(code, slot, Blame.HOST, f"the driver asks for: {action[1] if action else rest.strip(' ,')}")
-    for blame, words in ((Blame.HOST, _HOST), (Blame.PROGRAM, _PROGRAM), (Blame.NOBODY, _NOBODY)):
+    for blame, words in ((Blame.HOST, _HOST), (Blame.PROGRAM, _PROGRAM)):
         if code in words:
             return Xid(code, slot, blame, words[code])
     return Xid(code, slot, Blame.NOBODY, "NVIDIA's catalogue says what it means")
