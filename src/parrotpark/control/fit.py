@@ -270,7 +270,7 @@ def _remedies(demand: Demand, card: Card, cards: int, utilization: float) -> Ite
 
     if demand.dtype == "bfloat16":
         yield with_demand("dtype float16", dtype="float16")
-    if demand.fp8_cache and card.capability < FP8:
+    if demand.fp8_cache:
         yield with_demand("a KV cache of 16 bits", fp8_cache=False)
     steps = _largest(lambda step: fits(context=step * SHORTEST), (demand.context - 1) // SHORTEST)
     if steps:

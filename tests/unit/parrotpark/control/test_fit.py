@@ -348,6 +348,8 @@ def test_a_smaller_cache_is_advised_only_where_the_card_has_fp8() -> None:
     demand = Demand(shape(LLAMA_8B), 8192, people=6)
     assert "a KV cache in fp8" in words(demand, RTX_4090)
     assert "a KV cache in fp8" not in words(demand, RTX_3090)
+    # What is latent has its own kinds of fp8, which not every card serves.
+    assert "a KV cache in fp8" not in words(Demand(shape(DEEPSEEK_R1), 131072, people=6), H200, 8)
 
 
 def test_a_quantized_model_is_advised_unless_it_is_one() -> None:
@@ -369,10 +371,38 @@ def test_what_vllm_refuses_whatever_the_memory() -> None:
         "a KV cache of 16 bits"
     ]
     assert judge(Demand(small, 4096, dtype="bfloat16"), T4).problem.endswith("has no bfloat16")
+    assert words(Demand(small, 4096, dtype="bfloat16"), T4) == ["dtype float16"]
     assert judge(Demand(small, 4096), T4).fits
     assert judge(Demand(small, 4096), A100, 3).problem == "its 16 heads cannot be shared by 3 cards"
     mxfp4 = replace(small, quantization="mxfp4")
     assert judge(Demand(mxfp4, 4096), T4).problem.endswith("cannot unpack mxfp4")
+    assert judge(Demand(mxfp4, 4096), A100).fits
+
+
+@pytest.mark.parametrize(
+    ("card", "batch"),
+    [
+        (L4, Batch(2048, 256)),
+        (A100, Batch(2048, 256)),
+        (Card(70, (9, 0)), Batch(8192, 1024)),
+        (H200, Batch(8192, 1024)),
+        (Card(160, (10, 0)), Batch(16384, 1024)),
+    ],
+)
+def test_the_batch_is_vllms_own(card: Card, batch: Batch) -> None:
+    assert default_batch(card) == batch
+
+
+def test_a_token_costs_more_where_it_goes_to_several_experts() -> None:
+    small, large = Batch(1000, 256), Batch(2000, 256)
+
+    def per_token(model: Shape, cards: int) -> float:
+        demand = Demand(model, 4096)
+        return (overhead_bytes(demand, cards, large) - overhead_bytes(demand, cards, small)) / 1000
+
+    assert per_token(shape(LLAMA_8B), 1) == 2 * (4 * 4096 + 3 * 14336)
+    assert per_token(shape(LLAMA_8B), 2) == 2 * (4 * 4096 + 3 * 14336 / 2)
+    assert per_token(shape(QWEN3_30B), 1) == 2 * (4 * 2048 + 3 * 8 * 768 + 2 * 8 * 2048)
 
 
 def test_texts_of_usual_length_take_less_than_the_longest() -> None:
