@@ -354,6 +354,7 @@ def test_a_smaller_cache_is_advised_only_where_the_card_has_fp8() -> None:
 
 def test_a_quantized_model_is_advised_unless_it_is_one() -> None:
     assert words(Demand(shape(QWEN25_14B), 8192), L4)[:2] == ["the model in fp8", "the model in 4 bits"]
+    assert "4 such cards" in words(Demand(shape(QWEN25_32B), 8192), L4)  # two are not enough
     assert words(Demand(shape({**QWEN25_32B, **FP8}), 8192), L4) == ["2 such cards", "a card with 48 GiB"]
 
 
@@ -373,6 +374,8 @@ def test_what_vllm_refuses_whatever_the_memory() -> None:
     assert judge(Demand(small, 4096, dtype="bfloat16"), T4).problem.endswith("has no bfloat16")
     assert words(Demand(small, 4096, dtype="bfloat16"), T4) == ["dtype float16"]
     assert judge(Demand(small, 4096), T4).fits
+    assert judge(Demand(small, 4096, dtype="bfloat16"), A100).fits
+    assert judge(Demand(small, 4096, fp8_cache=True), L4).fits
     assert judge(Demand(small, 4096), A100, 3).problem == "its 16 heads cannot be shared by 3 cards"
     mxfp4 = replace(small, quantization="mxfp4")
     assert judge(Demand(mxfp4, 4096), T4).problem.endswith("cannot unpack mxfp4")
@@ -400,6 +403,8 @@ def test_a_token_costs_more_where_it_goes_to_several_experts() -> None:
         demand = Demand(model, 4096)
         return (overhead_bytes(demand, cards, large) - overhead_bytes(demand, cards, small)) / 1000
 
+    one, two = (overhead_bytes(Demand(shape(QWEN3_06B), 4096), number, small) for number in (1, 2))
+    assert one < two  # more cards have to talk to each other
     assert per_token(shape(LLAMA_8B), 1) == 2 * (4 * 4096 + 3 * 14336)
     assert per_token(shape(LLAMA_8B), 2) == 2 * (4 * 4096 + 3 * 14336 / 2)
     assert per_token(shape(QWEN3_30B), 1) == 2 * (4 * 2048 + 3 * 8 * 768 + 2 * 8 * 2048)
@@ -518,6 +523,11 @@ def test_layers_with_a_window_keep_no_more_than_that_and_a_batch() -> None:
     # 52 of them count as 60, as they share their blocks with 10 others.
     assert cache_bytes(demand, 131072, 1, batch) == layer * (10 * 131072 + 60 * (3072 + 16))
     assert cache_bytes(demand, 512, 1, batch) == layer * (10 * 512 + 60 * (512 + 16))
+    # Kinds of nearly the same number are all filled up to the larger.
+    even = Demand(replace(gemma, full=8, sliding=9), 512)
+    assert cache_bytes(even, 512, 1, batch) == layer * (9 * 512 + 9 * (512 + 16))
+    half_as_many_again = Demand(replace(gemma, full=8, sliding=12), 512)
+    assert cache_bytes(half_as_many_again, 512, 1, batch) == layer * (8 * 512 + 16 * (512 + 16))
 
 
 def test_kinds_of_layers_may_be_listed_one_by_one() -> None:
@@ -537,6 +547,7 @@ def test_linear_attention_keeps_a_state_of_one_size() -> None:
     assert hybrid.state == 3 * (2 * 2048 + 4096) * 2 + 32 * 128 * 128 * 4
     demand, batch = Demand(hybrid, 4096), Batch(2048, 256)
     assert cache_bytes(demand, 4096, 1, batch) == 12 * 4096 * 2 * 2 * 256 * 2 + 2 * 36 * hybrid.state
+    assert cache_bytes(demand, 4096, 2, batch) * 2 == cache_bytes(demand, 4096, 1, batch)
 
 
 def test_heads_are_shared_out_until_each_card_has_one_and_what_is_latent_never() -> None:
