@@ -1,8 +1,8 @@
 """What a model's own `config.json` says of its size: weights, and what every token leaves in the KV cache.
 
-The rules are vLLM's, as of 0.32.0: `v1/kv_cache_interface.py` for the cache of a layer, `config/model.py` for the
-dtype, `model_executor/layers/mamba/mamba_utils.py` for the state of linear attention. Sizes are bytes, of the whole
-model.
+The rules are vLLM's, as of 0.32.0: `v1/kv_cache_interface.py` for the cache of a layer, `config/model.py` for the cast
+of float32, `model_executor/layers/mamba/mamba_utils.py` for the state of linear attention. Sizes are bytes, of the
+whole model.
 """
 
 from __future__ import annotations
@@ -28,11 +28,9 @@ class Shape:
     """A model, as far as memory is concerned."""
 
     weights: int
-    """Bytes of all weights, as they lie in the card's memory."""
+    """Bytes of all weights, as they lie in the card's memory: float32 is cast to 16 bits."""
     embeddings: int
     """Those of them that no quantization touches."""
-    dtype: str
-    """What it computes in, `bfloat16` or `float16`; a float32 model is cast to 16 bits."""
     quantization: str | None
     """vLLM's name of the method, such as `fp8`, `awq`, `gptq` or `compressed-tensors`."""
     hidden: int
@@ -106,7 +104,6 @@ def shape(config: Mapping[str, Any], weights: int | None = None) -> Shape:
     return Shape(
         weights=weights,
         embeddings=_embeddings(text) * _SIXTEEN_BIT,
-        dtype="float16" if (text.get("dtype") or text.get("torch_dtype")) == "float16" else "bfloat16",
         quantization=method,
         hidden=hidden,
         vocabulary=_number(text, "vocab_size"),

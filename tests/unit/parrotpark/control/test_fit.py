@@ -595,6 +595,33 @@ def test_quantization_takes_its_bits_from_all_but_the_embeddings(quantization: d
     assert small.weights == pytest.approx(plain.embeddings + (plain.weights - plain.embeddings) * bits / 16, rel=1e-6)
 
 
+def test_each_matrix_of_latent_attention_and_each_expert_counts() -> None:
+    plain = {**DEEPSEEK_R1, "quantization_config": {}}
+
+    def layer(model: dict[str, Any]) -> int:
+        return (shape({**model, "num_hidden_layers": 62}).weights - shape(model).weights) // 2
+
+    experts = (256 + 1) * 3 * 7168 * 2048
+    rest = 7168 * (512 + 64) + 512 * 128 * (128 + 128) + 128 * 128 * 7168
+    assert layer(plain) == experts + rest + 7168 * 1536 + 1536 * 128 * (128 + 64)
+    assert layer({**plain, "q_lora_rank": None}) == experts + rest + 7168 * 128 * (128 + 64)
+    dense = shape({**plain, "first_k_dense_replace": 4}).weights - shape(plain).weights
+    assert dense == 2 * (3 * 7168 * 18432 - experts)
+
+
+def test_a_quantized_model_keeps_its_embeddings() -> None:
+    plain = shape(LLAMA_8B)
+    for bits, method in ((8, "fp8"), (4, "awq")):
+        small = plain.quantized(bits)
+        assert small.quantization == method
+        assert (small.weights - plain.embeddings) * 16 == (plain.weights - plain.embeddings) * bits
+
+
+def test_a_window_that_is_not_used_is_none() -> None:
+    assert (shape(QWEN15_7B).full, shape(QWEN15_7B).sliding) == (32, 0)
+    assert (shape(MISTRAL_7B).full, shape(MISTRAL_7B).sliding) == (0, 32)
+
+
 def test_mxfp4_is_of_the_experts_alone() -> None:
     model = {**QWEN3_30B, "quantization_config": {"quant_method": "mxfp4"}}
     experts = 48 * 128 * 3 * 2048 * 768 * 2
@@ -611,6 +638,7 @@ def test_a_known_size_counts_and_float32_is_halved() -> None:
     ("model", "message"),
     [
         ({**LLAMA_8B, "num_hidden_layers": None}, "names no num_hidden_layers"),
+        ({**LLAMA_8B, "num_hidden_layers": 0}, "names no num_hidden_layers"),
         ({**LLAMA_8B, "ssm_state_size": 128}, "a model with ssm_state_size"),
         ({**LLAMA_8B, "vision_config": {}}, "it sees or hears"),
         ({**LLAMA_8B, "quantization_config": {"quant_method": "quip"}}, "with quip is not in config.json"),
