@@ -45,8 +45,15 @@ OUR_OWN = {
         for file in ("README.md", "defaults/main.yml", "meta/argument_specs.yml")
         for key in ("02182E60104FCDC26EAE1B8597A5D4CB8793F200", "EB693B3035CD5710E231E123A4B469963BF863CC")
     },
-    ("molecule/nvidia/repository.py", "580.105.08"): "a release that the test imitates",
-    ("molecule/nvidia/repository.py", "590.48.01"): "a release that the test imitates",
+    **{
+        (f"molecule/nvidia/{file}", version): "a release that the test imitates"
+        for file, versions in {
+            "repository.py": ("580.105.08", "590.48.01"),
+            "side_effect.yml": ("580.105.08", "580.95.05", "590.48.01"),
+            "tests/test_nvidia.py": ("580.105.08", "590.48.01"),
+        }.items()
+        for version in versions
+    },
 }
 
 

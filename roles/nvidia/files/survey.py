@@ -208,7 +208,7 @@ def refusals(host: Host, wish: Wish) -> Iterator[str]:
     if not host.cards:
         yield "there is no NVIDIA card: take another server type, or leave the role out"
     yield from filter(None, (card_refusal(card, wish) for card in host.cards))
-    if fits(host, wish):
+    if fits(host, wish) and not host.ours:
         return
     if host.suite not in wish.suites:
         yield f"NVIDIA's repository for {host.suite} is none of {', '.join(wish.suites)}: take one of these systems"

@@ -98,6 +98,7 @@ def test_ubuntu_names_the_branch_until_590(branch: int, names: list[str]) -> Non
         (replace(FRESH, kernels=()), WISH, "no kernel is installed"),
         (replace(FRESH, running="6.18-fc"), WISH, "6.18-fc is not one that debian13 has headers for"),
         (replace(VENDOR, cards=(card(V100),)), WISH, "too old"),
+        (replace(LOADED, suite="debian14"), WISH, "debian14 is none of"),  # upgraded with our driver on it
     ],
 )
 def test_what_cannot_be_ends_in_one_line(host: Any, wish: Any, says: str) -> None:
