@@ -60,6 +60,8 @@ class Package:
     name: str
     version: str
     held: bool = False
+    half: bool = False
+    """Whether it is unpacked, but its configuration has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class Findings:
     """The fabric manager of the installed driver's version, where there is a fabric."""
     broken: str | None
     """Why the module cannot be loaded by the newest kernel."""
+    useless: bool
+    """Whether that module is not there for the running kernel either, so that its package only gets in apt's way."""
     load: bool
     """Whether the module is there for the running kernel, and only has to be loaded."""
     reboot: str | None
@@ -221,6 +225,12 @@ def refusals(host: Host, wish: Wish) -> Iterator[str]:
     if held and not host.ours:
         names = ", ".join(f"{package.name} {package.version}" for package in held)
         yield f"somebody holds {names}, which is not of branch {wish.branch}: release it with apt-mark unhold"
+    half = next((package for package in driver_packages(host) if package.half), None)
+    if half and not host.ours:
+        yield (
+            f"{half.name} {half.version} is half installed, and every run of apt would try again: "
+            f"run apt-get remove {half.name}"
+        )
     if host.runfile and not host.ours:
         yield "NVIDIA's installer has been run here, and apt does not know of its driver: run nvidia-uninstall"
     if not host.kernels:
@@ -317,6 +327,7 @@ def judge(host: Host, wish: Wish) -> Findings:
         packages=wanted(host.suite, wish.branch),
         fabric_package=f"{FABRIC_MANAGER}={version}-*" if host.switches and version else None,
         broken=broke,
+        useless=broke is not None and host.running not in built_for(host, version or ""),
         load=bool(ready and version and not host.loaded and not broke and not again),
         reboot=again,
         pending=pending(host),
@@ -341,7 +352,7 @@ def installed(root: Path) -> Iterator[Package]:
         fields = dict(line.split(": ", 1) for line in paragraph.splitlines() if re.match(r"[A-Z][\w-]*: ", line))
         want, _, state = fields.get("Status", "deinstall ok not-installed").split()
         if state not in ("not-installed", "config-files"):
-            yield Package(fields["Package"], fields["Version"], want == "hold")
+            yield Package(fields["Package"], fields["Version"], want == "hold", state != "installed")
 
 
 def first_error(log: Path) -> str | None:
