@@ -6,7 +6,7 @@ import pytest
 from testinfra.host import Host
 
 DRIVER = "580.105.08"
-PACKAGES = ["nvidia-kernel-open-dkms", "nvidia-driver-cuda", "nvidia-persistenced"]
+PACKAGES = ["nvidia-kernel-open-dkms", "nvidia-driver-cuda", "nvidia-persistenced", "nvidia-fabricmanager"]
 
 
 @pytest.mark.parametrize("unit", ["nvidia-persistenced", "nvidia-fabricmanager"])
@@ -16,7 +16,7 @@ def test_daemons_run_now_and_at_boot(host: Host, unit: str) -> None:
     assert service.is_enabled
 
 
-@pytest.mark.parametrize("name", [*PACKAGES, "nvidia-fabricmanager"])
+@pytest.mark.parametrize("name", PACKAGES)
 def test_all_are_of_one_version_though_there_is_a_newer_one(host: Host, name: str) -> None:
     assert "590.48.01-1" in host.check_output("apt-cache madison %s", name)
     assert host.package(name).version == f"{DRIVER}-1"
