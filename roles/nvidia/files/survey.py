@@ -317,6 +317,7 @@ def judge(host: Host, wish: Wish) -> Findings:
     ready = refusal is None and not vendor
     broke = broken(host, wish) if ready else None
     again = reboot(host, wish) if ready else None
+    load = bool(ready and version and not host.loaded and not broke and not again)
     return Findings(
         refusal=refusal,
         vendor=vendor,
@@ -328,9 +329,9 @@ def judge(host: Host, wish: Wish) -> Findings:
         fabric_package=f"{FABRIC_MANAGER}={version}-*" if host.switches and version else None,
         broken=broke,
         useless=broke is not None and host.running not in built_for(host, version or ""),
-        load=bool(ready and version and not host.loaded and not broke and not again),
+        load=load,
         reboot=again,
-        pending=pending(host),
+        pending="the module is not loaded" if load else pending(host),
     )
 
 
