@@ -33,7 +33,7 @@ SIGNING_KEYS = ("var/lib/dkms/mok.pub", "var/lib/shim-signed/mok/MOK.der")
 
 # What is at the end of a kernel's release, and of the names of its packages
 FLAVOURS = {"debian": r"-((?:cloud-|rt-)?amd64)$", "ubuntu": r"^\d+\.\d+\.\d+-\d+-([a-z][\w-]*)$"}
-DRIVER = re.compile(r"^(nvidia|libnvidia|libcuda1|xserver-xorg-video-nvidia)")
+DRIVER = re.compile(r"^(nvidia|libnvidia|libcuda1)")
 DRIVER_VERSION = re.compile(r"^(?:\d+:)?((\d{3})\.\d+(?:\.\d+)?)")
 UNBRANCHED = 590  # since this one the names of Ubuntu's packages do not tell it: the guide's "Recent updates"
 FABRIC_MANAGER = "nvidia-fabricmanager"
@@ -194,14 +194,14 @@ def fits(host: Host, wish: Wish) -> bool:
 def flavour_of(host: Host) -> str | None:
     """Return the flavour of the running kernel, as in the packages that follow the newest one.
 
-    Ubuntu has several series of one flavour, `generic` and `generic-hwe-24.04` for one: whichever is installed counts.
+    Ubuntu has several series of one flavour, `generic` and `generic-hwe-24.04` for one: the newest installed counts.
     """
     match = re.search(FLAVOURS.get(re.sub(r"\d", "", host.suite), "$^"), host.running)
     if match is None:
         return None
-    followed = re.compile(rf"^linux-image-({re.escape(match[1])}(?:-hwe-[\d.]+|-\d\d\.\d\d)?)$")
+    followed = re.compile(rf"^linux-image-({re.escape(match[1])}(?:-(?:hwe|lts)-[\d.]+)?)$")
     found = [name[1] for package in host.packages if (name := followed.match(package.name))]
-    return max(found, key=len, default=match[1])
+    return max(found, default=match[1])
 
 
 def refusals(host: Host, wish: Wish) -> Iterator[str]:
@@ -288,7 +288,7 @@ def reboot(host: Host, wish: Wish) -> str | None:
         return f"the loaded module is {host.loaded}, the library {version}"
     if MISMATCH in host.smi.text:
         return f"the loaded module {host.loaded} and the library are of different versions"
-    if host.nouveau and not host.loaded:
+    if host.nouveau:
         return "nouveau drives the card"
     if version and not host.loaded and host.running not in built_for(host, version):
         return f"the module is built for kernel {host.kernels[-1]}, but {host.running} runs"

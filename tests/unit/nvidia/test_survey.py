@@ -94,6 +94,11 @@ def test_ubuntu_names_the_branch_until_590(branch: int, names: list[str]) -> Non
             WISH,
             "somebody holds nvidia-kernel-open-dkms 550",
         ),
+        (
+            replace(FRESH, packages=(survey.Package("libcuda1", "550.163.01-2", held=True),)),
+            WISH,
+            "somebody holds libcuda1",
+        ),
         (replace(FRESH, runfile=True, loaded="550.54.15", smi=WORKS), WISH, "run nvidia-uninstall"),
         (
             replace(FRESH, packages=(survey.Package("nvidia-open-kernel-dkms", "550.163.01-2", half=True),)),
@@ -120,6 +125,7 @@ def test_what_cannot_be_ends_in_one_line(host: Any, wish: Any, says: str) -> Non
         replace(FRESH, packages=packages("550.163.01")),  # an older one that nobody holds gives way
         replace(FRESH, packages=packages(held=True)),
         replace(FRESH, packages=(survey.Package("nvidia-container-toolkit", "1.18.0-1", held=True),)),
+        replace(FRESH, packages=(survey.Package("systemd", "257.9-1~deb13u1", held=True),)),
         replace(INSTALLED, packages=packages("590.48.01", held=True)),  # our own hold, when the branch changes
         replace(LOADED, runfile=True),
         replace(INSTALLED, packages=tuple(replace(package, half=True) for package in packages())),  # cut off: again
@@ -197,7 +203,12 @@ def test_a_module_that_the_newest_kernel_lacks_is_broken(dkms: str, errors: tupl
 
 
 @pytest.mark.parametrize(
-    "line", ["nvidia/{}, {}, x86_64: installed (Original modules exist)", "nvidia, {}, {}, x86_64: installed"]
+    "line",
+    [
+        "nvidia/{}, {}, x86_64: installed (Original modules exist)",
+        "nvidia, {}, {}, x86_64: installed",
+        "nvidia-current/{}, {}, x86_64: installed",
+    ],
 )
 def test_every_way_that_dkms_says_it_counts(line: str) -> None:
     assert findings(replace(INSTALLED, dkms=survey.Answer(0, line.format(VERSION, KERNEL)))).broken is None
@@ -244,7 +255,12 @@ def test_the_fabric_manager_is_of_the_drivers_version() -> None:
         ("debian13", "6.12.118+deb13-cloud-amd64", ["linux-image-amd64", "linux-image-cloud-amd64"], "cloud-amd64"),
         ("debian13", "6.12.118+deb13-rt-amd64", [], "rt-amd64"),
         ("ubuntu2404", "6.8.0-101-generic", ["linux-image-6.8.0-101-generic"], "generic"),
-        ("ubuntu2404", "6.17.0-20-generic", ["linux-image-generic-hwe-24.04"], "generic-hwe-24.04"),
+        (
+            "ubuntu2404",
+            "6.17.0-20-generic",
+            ["linux-image-generic", "linux-image-generic-hwe-24.04", "linux-image-virtual"],
+            "generic-hwe-24.04",
+        ),
         ("ubuntu2404", "6.8.0-1030-aws", ["linux-image-aws"], "aws"),
         ("ubuntu2404", "6.8.0-1030-nvidia-lowlatency", [], "nvidia-lowlatency"),
         ("debian13", "6.8.0-101-generic", [], ""),
@@ -261,6 +277,7 @@ def test_headers_follow_the_running_flavour(suite: str, running: str, installed:
     ("device", "generation"),
     [
         (0x1023, "Kepler or older"),
+        (0x12FF, "Kepler or older"),
         (0x17FD, "Maxwell"),
         (0x13F2, "Maxwell"),
         (0x15F8, "Pascal"),
@@ -417,6 +434,12 @@ def test_the_first_error_of_a_build_is_found(root: Path) -> None:
     )
     write(root, "var/lib/dkms/nvidia/580.105.08/build/make.log", log)
     assert look(root).errors == ("nvidia/nv-pci.c:237:14: error: too few arguments to function 'pci_resize_resource'",)
+
+
+def test_a_symbol_that_the_kernel_does_not_give_is_an_error_too(root: Path) -> None:
+    missing = 'ERROR: modpost: "drm_helper" [nvidia-drm.ko] undefined!'
+    write(root, "var/lib/dkms/nvidia/580.105.08/build/make.log", f"  MODPOST Module.symvers\n{missing}\n")
+    assert look(root).errors == (missing,)
 
 
 def test_the_program_prints_one_line(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
