@@ -127,7 +127,9 @@ def test_keys_and_firewalls_reach_the_server(run: Run, local_cloud: Served, toke
 
 def test_a_wrong_token_is_one_line(run: Run, credential_file: str) -> None:
     Path(credential_file).write_text("x" * 64)
-    message = f"hetzner: unable to authenticate (unauthorized): check the token in {credential_file}, and that it may write"
+    message = (
+        f"hetzner: unable to authenticate (unauthorized): check the token in {credential_file}, and that it may write"
+    )
     assert run()["msg"] == message
 
 
@@ -256,7 +258,9 @@ def test_nothing_is_made_anywhere_where_one_cloud_could_never_make_it(
     assert names(local_cloud) == []
 
 
-def test_who_bakes_in_one_cloud_is_left_alone_in_all(run: Run, run_both: Run, other: Cloud, local_cloud: Served) -> None:
+def test_who_bakes_in_one_cloud_is_left_alone_in_all(
+    run: Run, run_both: Run, other: Cloud, local_cloud: Served
+) -> None:
     run(clouds=[other], offers=[THERE], maker="somebody")
     result = run_both(optional=True)
     assert result["failed"]

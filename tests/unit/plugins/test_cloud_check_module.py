@@ -48,7 +48,10 @@ def test_one_image_stands_in_for_those_of_the_clouds(run: Run) -> None:
         ({"cloud": {"image": "debian-7"}}, "image 'debian-7' is unknown to the cloud; it knows: debian-13"),
         ({"image": "debian-7"}, "image 'debian-7' is unknown to the cloud; it knows: debian-13"),
         ({"cloud": {"credential_file": "/no"}}, "the credential file /no of cloud gpu does not exist"),
-        ({"cloud": {"endpoint": "http://127.0.0.1:9/v1"}}, "nothing answers at http://127.0.0.1:9/v1: start the local cloud"),
+        (
+            {"cloud": {"endpoint": "http://127.0.0.1:9/v1"}},
+            "nothing answers at http://127.0.0.1:9/v1: start the local cloud",
+        ),
     ],
 )
 def test_what_it_lacks_is_one_line(run: Run, changes: dict[str, Any], message: str) -> None:

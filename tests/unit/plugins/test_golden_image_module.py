@@ -289,7 +289,9 @@ def test_bad_input_is_refused_in_one_line(run: Run, changes: dict[str, Any], mes
 
 def test_a_wrong_token_is_one_line(run: Run, credential_file: str) -> None:
     Path(credential_file).write_text("x" * 64)
-    message = f"hetzner: unable to authenticate (unauthorized): check the token in {credential_file}, and that it may write"
+    message = (
+        f"hetzner: unable to authenticate (unauthorized): check the token in {credential_file}, and that it may write"
+    )
     assert run()["msg"] == message
 
 

@@ -51,7 +51,12 @@ def test_two_servers_of_one_name_are_refused() -> None:
 
 INPUTS = {
     "parrotpark_clouds": [
-        {"name": "entry", "provider": "hetzner", "credential_file": "~/entry.token", "endpoint": "https://entry.example"},
+        {
+            "name": "entry",
+            "provider": "hetzner",
+            "credential_file": "~/entry.token",
+            "endpoint": "https://entry.example",
+        },
         {"name": "gpu", "provider": "hetzner", "credential_file": "/gpu.token", "image": "debian-14"},
     ],
     "parrotpark_state_dir": "~/state",
@@ -112,7 +117,10 @@ def test_all_clouds_are_listed(account: Account) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"credential_file": "{}/none"}, "the credential file .*/none of cloud other does not exist: put the API token"),
+        (
+            {"credential_file": "{}/none"},
+            "the credential file .*/none of cloud other does not exist: put the API",
+        ),
         ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1: start the local cloud"),
         ({"credential_file": "{}/wrong"}, "check the token in .*/wrong"),
         ({"provider": "moon"}, "provider 'moon' is unknown; known: hetzner"),

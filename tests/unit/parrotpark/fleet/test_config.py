@@ -40,9 +40,7 @@ def test_what_is_written_is_read(write_config: Write) -> None:
 
 
 def test_what_can_be_left_out_has_a_value(write_config: Write) -> None:
-    optional = dict.fromkeys(
-        ("ssh_keys", "firewalls", "lease_seconds", "drain_seconds", "ready_seconds", "hosts"), ...
-    )
+    optional = dict.fromkeys(("ssh_keys", "firewalls", "lease_seconds", "drain_seconds", "ready_seconds", "hosts"), ...)
     fleet = load(write_config(clouds=[{"name": "gpu", "provider": "hetzner"}], **optional))
     assert [cloud.endpoint for cloud in fleet.clouds] == ["https://api.hetzner.cloud/v1"]
     assert (fleet.ssh_keys, fleet.firewalls) == ((), ())
