@@ -11,7 +11,7 @@ not in it. The published cases are in the tests. Sizes are bytes of one card unl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -150,27 +150,9 @@ def judge(demand: Demand, card: Card, cards: int = 1, utilization: float = UTILI
     return replace(verdict, remedies=tuple(found))
 
 
-def judge_together(
-    first: Demand, others: Sequence[Demand], card: Card, cards: int = 1, utilization: float = UTILIZATION
-) -> tuple[tuple[Verdict, float], ...]:
-    """Let more models have a part of the (first) card, each the smallest share that it fits into.
-
-    Return for each model, the first one first, the verdict and its `gpu-memory-utilization`. The first one gets what
-    the others leave of `utilization`.
-    """
-    shares = [_share(demand, card) for demand in others]
-    rest = round(utilization - sum(shares), 2)
-    return (
-        (judge(first, card, cards, rest), rest),
-        *(
-            (judge(demand, card, 1, min(share, utilization)), share)
-            for demand, share in zip(others, shares, strict=True)
-        ),
-    )
-
-
-def _share(demand: Demand, card: Card) -> float:
-    whole = _judge(demand, card, 1, UTILIZATION)
+def share(demand: Demand, card: Card, cards: int = 1) -> float:
+    """Return the smallest `gpu-memory-utilization`, in hundredths, that the model fits into; over 1 if none is."""
+    whole = _judge(demand, card, cards, UTILIZATION)
     taken = whole.weights + whole.overhead + whole.needed
     return round(ceil(taken / card.bytes / HUNDREDTH) * HUNDREDTH, 2)
 

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 
 from parrotpark.control.fit import (
     GIB,
-    UTILIZATION,
     Batch,
     Card,
     Demand,
     cache_bytes,
     default_batch,
     judge,
-    judge_together,
     overhead_bytes,
+    share,
 )
 from parrotpark.control.model_shape import Shape, UnknownModel, shape, total_size
 
@@ -419,39 +418,16 @@ def test_texts_of_usual_length_take_less_than_the_longest() -> None:
 # ---- Several models on one card ---------------------------------------------------------------------------------
 
 
-def test_the_embedding_model_gets_the_smallest_share_that_holds_it() -> None:
+@pytest.mark.parametrize(("card", "number"), [(RTX_3090, 1), (L4, 2)])
+def test_a_share_is_the_smallest_that_holds_a_model(card: Card, number: int) -> None:
     embedding = Demand(shape(BGE_M3), 8192, pooling=True)
-    (chat, rest), (vectors, share) = judge_together(Demand(shape(LLAMA_8B), 4096), [embedding], RTX_3090)
-    assert chat.fits
-    assert vectors.fits
-    assert not judge(embedding, RTX_3090, 1, share - 0.01).fits
-    assert rest + share == pytest.approx(UTILIZATION)
-    assert (chat.budget, vectors.budget) == tuple(int(RTX_3090.bytes * part) for part in (rest, share))
+    smallest = share(embedding, card, number)
+    assert judge(embedding, card, number, smallest).fits
+    assert not judge(embedding, card, number, smallest - 0.01).fits
 
 
-def test_each_model_takes_its_share_from_the_first() -> None:
-    embedding = Demand(shape(BGE_M3), 8192, pooling=True)
-    (_, one), *_ = judge_together(Demand(shape(LLAMA_8B), 4096), [embedding], L4)
-    (chat, two), *others = judge_together(Demand(shape(LLAMA_8B), 4096), [embedding, embedding], L4)
-    assert UTILIZATION - two == pytest.approx(2 * (UTILIZATION - one))
-    assert [verdict.fits for verdict, _ in others] == [True, True]
-    assert not chat.fits
-
-
-def test_two_models_that_do_not_fit_together_are_told_so() -> None:
-    model = Demand(shape(LLAMA_8B), 4096)
-    (chat, _), (other, share) = judge_together(model, [model], RTX_3090)
-    assert other.fits
-    assert share > 0.6
-    assert chat.problem.startswith("its weights of 15.0 GiB a card leave no room")
-
-
-def test_a_model_that_is_too_large_for_the_card_gets_no_more_than_the_others_would() -> None:
-    (_, rest), (other, share) = judge_together(Demand(shape(QWEN3_06B), 4096), [Demand(shape(MIXTRAL), 4096)], L4)
-    assert share > 1
-    assert rest < 0
-    assert other.budget == int(L4.bytes * UTILIZATION)
-    assert not other.fits
+def test_what_needs_more_than_a_card_asks_for_more_than_one() -> None:
+    assert share(Demand(shape(MIXTRAL), 4096), L4) > 1
 
 
 # ---- Rules ------------------------------------------------------------------------------------------------------
