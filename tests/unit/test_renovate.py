@@ -39,6 +39,8 @@ OUR_OWN = {
     ("roles/librechat/vars/main.yml", "1.3.13"): "the form of a file, which comes with LibreChat's release",
     ("roles/librechat/meta/argument_specs.yml", "0.8.7"): "what was run by hand",
     ("roles/librechat/README.md", "0.8.7"): "what was run by hand",
+    ("src/parrotpark/control/fit.py", "0.32.0"): "what was read by hand",
+    ("src/parrotpark/control/model_shape.py", "0.32.0"): "what was read by hand",
     ("roles/caddy/vars/main.yml", "65760C51EDEA2017CEA2CA15155B6D79CA56EA34"): "a key that is trusted by decision",
     **{
         (f"roles/nvidia/{file}", key): "a key that is trusted by decision"
