@@ -117,6 +117,17 @@ def gpus(offers: Sequence[Mapping[str, Any]], clouds: Sequence[Mapping[str, Any]
     return [asdict(machine) for machine in machines]
 
 
+def required_units(computes: str) -> list[str]:
+    """List the units without which no model may start."""
+    return ["parrotpark-gpu-health.service"] if computes == "cuda" else []
+
+
+def cards_open_ports(computes: str, port: int, interface: str, origin: str) -> list[object]:
+    """Open the port where a host tells of its cards to one network, in the words of `base_open_ports`."""
+    rule = {"protocol": "tcp", "port": port, "interface": interface, "sources": [origin]}
+    return [rule] if computes == "cuda" else []
+
+
 def vllm_models(entries: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, Any]] = ()) -> list[object]:
     """Say what is served, and how, in the words of the role's `vllm_models`; `machines` are as `gpus` lists them."""
     found = models.catalogue(entries)
@@ -225,6 +236,8 @@ class FilterModule:
             "parrotpark_first_model": _from_catalogue(models.first_model),
             "parrotpark_model_folders": _from_catalogue(models.folders),
             "parrotpark_gpus": _one_line_errors(gpus),
+            "parrotpark_required_units": required_units,
+            "parrotpark_cards_open_ports": cards_open_ports,
             "parrotpark_vllm_models": _one_line_errors(vllm_models),
             "parrotpark_litellm_models": _from_catalogue(models.litellm_models),
             "parrotpark_model_endpoints": _from_catalogue(models.endpoints),
