@@ -122,6 +122,11 @@ def required_units(computes: str) -> list[str]:
     return ["parrotpark-gpu-health.service"] if computes == "cuda" else []
 
 
+def told_at(computes: str, port: int) -> int:
+    """Return the port at which a host tells how its cards are; 0 where it has none."""
+    return port if computes == "cuda" else 0
+
+
 def cards_open_ports(computes: str, port: int, interface: str, origin: str) -> list[object]:
     """Open the port where a host tells of its cards to one network, in the words of `base_open_ports`."""
     rule = {"protocol": "tcp", "port": port, "interface": interface, "sources": [origin]}
@@ -238,6 +243,7 @@ class FilterModule:
             "parrotpark_gpus": _one_line_errors(gpus),
             "parrotpark_required_units": required_units,
             "parrotpark_cards_open_ports": cards_open_ports,
+            "parrotpark_cards_port": told_at,
             "parrotpark_vllm_models": _one_line_errors(vllm_models),
             "parrotpark_litellm_models": _from_catalogue(models.litellm_models),
             "parrotpark_model_endpoints": _from_catalogue(models.endpoints),

@@ -55,6 +55,7 @@ class Fleet:
     bill_file: Path
     prices: Mapping[Offer, float]  # euros an hour without VAT, where the inventory gives them
     monthly_cap: float | None  # euros without VAT
+    cards_port: int = 0  # where a host tells how its cards are; 0 where none does
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -92,6 +93,7 @@ def load(path: Path) -> Fleet:
         bill_file=top.path("bill_file"),
         prices={offer: price for offer, price in priced if price is not None},
         monthly_cap=top.euros("monthly_cap"),
+        cards_port=top.number("cards_port", 0, 65535, 0),
     )
     top.end()
     if not problems and fleet.hosts > len(fleet.slots):

@@ -133,9 +133,14 @@ def _number(text: str) -> float | None:
         return None  # [N/A], or what else it says of a card that does not tell
 
 
-def reasons_now(run: Run, result: Path = RESULT, driver: Path = DRIVER) -> list[str]:
-    """List why the host may not serve: what the check found when it started, and what can be seen now."""
-    found = json.loads(result.read_text())["reasons"] if result.exists() else ["its cards have not been checked yet"]
+def reasons_now(run: Run, result: Path = RESULT, driver: Path = DRIVER) -> list[str] | None:
+    """List why the host may not serve: what the check found when it started, and what can be seen now.
+
+    None until the check has ended: a host that boots still brings its cards up.
+    """
+    if not result.exists():
+        return None
+    found = json.loads(result.read_text())["reasons"]
     return list(dict.fromkeys([*found, *map(str, examine(run, driver).reasons)]))
 
 
@@ -148,10 +153,11 @@ def handler(run: Run, result: Path = RESULT, driver: Path = DRIVER) -> type[Base
         def do_GET(self) -> None:
             if self.path == "/health":
                 reasons = reasons_now(run, result, driver)
-                self._answer(503 if reasons else 200, "application/json", json.dumps({"reasons": reasons}))
+                verdict = {"checked": reasons is not None, "reasons": reasons or []}
+                self._answer(200 if reasons == [] else 503, "application/json", json.dumps(verdict))
             elif self.path == "/metrics":
                 status, table = run(GAUGES, TIMEOUT)
-                text = metrics(table if status == 0 else "", healthy=not reasons_now(run, result, driver))
+                text = metrics(table if status == 0 else "", healthy=reasons_now(run, result, driver) == [])
                 self._answer(200, "text/plain; version=0.0.4", text)
             else:
                 self._answer(404, "text/plain", "there are /health and /metrics\n")

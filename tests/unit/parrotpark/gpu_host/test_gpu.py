@@ -152,9 +152,10 @@ def get(host: Host) -> Iterator[Callable[[str], tuple[int, str]]]:
 
 
 def test_health_is_what_the_check_found_and_what_came_since(host: Host, get: Callable[[str], tuple[int, str]]) -> None:
-    assert get("/health") == (503, '{"reasons": ["its cards have not been checked yet"]}')
+    assert get("/health") == (503, '{"checked": false, "reasons": []}')
+    assert "parrotpark_gpu_healthy 0\n" in get("/metrics")[1]
     host.check()
-    assert get("/health") == (200, '{"reasons": []}')
+    assert get("/health") == (200, '{"checked": true, "reasons": []}')
     host.log = FALLEN
     status, text = get("/health")
     assert status == 503
