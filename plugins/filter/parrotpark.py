@@ -150,6 +150,11 @@ def addresses(domain: str, port: int | str) -> list[str]:
     return front.addresses(domain, int(port))
 
 
+def public_names(domain: str, sign_on_domain: str, port: int | str, issuer: str) -> list[str]:
+    """List the DNS names that shall lead to the entry server."""
+    return front.names(domain, sign_on_domain, int(port), issuer)
+
+
 def sign_on_addresses(domain: str, port: int | str, issuer: str) -> list[str]:
     """List where our own Keycloak answers; nowhere if people sign in at an issuer."""
     return sign_on.addresses(domain, int(port), issuer)
@@ -233,6 +238,7 @@ class FilterModule:
             "parrotpark_realm_groups": realm_groups,
             "parrotpark_addresses": addresses,
             "parrotpark_redirects": redirects,
+            "parrotpark_public_names": public_names,
             "parrotpark_sign_on_addresses": sign_on_addresses,
             "parrotpark_provider": sign_on.provider,
             "parrotpark_databases": sign_on.databases,

@@ -34,7 +34,7 @@ READ_AT_EACH_USE = {
     "mongodb": {"Note which release series the data will be of"},
     "nvidia": {"Keep unattended upgrades off the driver and the kernel"},
     "people": {"Write the configuration"},
-    "scheduler": {"Write what opens the clouds", "Write the slots", "Write the configuration"},
+    "scheduler": {"Write the slots", "Write the configuration"},
     "vllm": {"Install the program that validates configurations"},
 }
 COMPARES = {"litellm"}  # its service.yml compares what runs with what it was started from

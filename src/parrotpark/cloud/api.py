@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 RUNNING = "running"
@@ -59,7 +59,7 @@ class ServerSpec:
     labels: Mapping[str, str]
     ssh_keys: tuple[str, ...] = ()
     firewalls: tuple[str, ...] = ()
-    user_data: str = ""
+    user_data: str = field(default="", repr=False)  # it holds keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,7 @@ class Keeper:
     def _carry_out(self, seen: Seen, actions: Sequence[Action]) -> Outcome:
         done: list[Action] = []
         troubles: list[Trouble] = []
+        closed: set[str | None] = set()  # clouds that refuse our credential
         to_drain = [action for action in actions if isinstance(action, Delete)]
         end = self.clock.now() + self.fleet.lease_seconds / 2
         self._open_gate()  # a run that was killed while draining may have left it closed
@@ -190,6 +191,8 @@ class Keeper:
             for action in actions:
                 if self.clock.now() > end and isinstance(action, Delete | Create):
                     break  # other leases must be renewed by now: the next step does that, and goes on from here
+                if _place(action) in closed:
+                    continue  # it would fail in the same way
                 if to_drain and isinstance(action, Delete):
                     self._drain(to_drain)
                     to_drain = []
@@ -199,7 +202,7 @@ class Keeper:
                 except (CloudError, FleetError) as error:
                     troubles.append(Trouble(action, error))
                     if isinstance(error, AuthFailed):
-                        break  # every other action would fail in the same way
+                        closed.add(_place(action))
         finally:
             self._open_gate()
             if loss := decide.loss_of(done, seen.now):
@@ -307,3 +310,14 @@ class Keeper:
         # If the packet filter cannot be changed, nothing can have been closed either.
         with suppress(GateError):
             self._gate.close(())
+
+
+def _place(action: Action) -> str | None:
+    """Name the cloud that the action changes; None for a server that is yet to be made, in one of several."""
+    match action:
+        case Create() | Shortfall():
+            return None
+        case Remove(leftover):
+            return leftover.cloud
+        case Renew() | MarkServing() | MarkSilent() | Delete() | Sweep():
+            return action.server.cloud

@@ -52,7 +52,7 @@ class Status:
         pause = [self.pause] if self.pause else []
         others = [f"{name}: in no slot" for name in self.others]
         tried = ["tried of late, oldest first:", *(f"  {line}" for line in self.attempts)] if self.attempts else []
-        return [f"{self.wish}; {self.image}", self.bill, *self.silent, *pause, *map(str, self.slots), *others, *tried]
+        return [f"{self.wish}; {self.image}", *self.silent, *pause, *map(str, self.slots), *others, self.bill, *tried]
 
     def to_dict(self) -> dict[str, object]:
         """Write it for programs."""

@@ -48,7 +48,9 @@ class FakeCloud:
         self.saved: dict[str, Image] = {}
         self.unused: dict[str, Leftover] = {}
         self.refusals: dict[Offer, CloudError] = {}
-        self.offers = {HERE, THERE}
+        self.offers = {replace(offer, cloud=name) for offer in (HERE, THERE)}
+        self.prices: dict[Offer, float] = {}
+        self.checked: list[ServerSpec] = []
         self._ids = map(str, itertools.count(1))
 
     def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
@@ -56,7 +58,7 @@ class FakeCloud:
         return [f"firewall {wanted.firewall} made"]
 
     def price(self, offer: Offer) -> float | None:
-        return 1.5 if offer == HERE else None
+        return self.prices.get(offer)
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         return [server for server in self.running.values() if _carries(server, labels)]
@@ -65,6 +67,7 @@ class FakeCloud:
         for spec in specs:
             if spec.offer not in self.offers:
                 raise InvalidRequest(f"{spec.offer} is unknown")
+            self.checked.append(spec)
 
     def create(self, spec: ServerSpec) -> Server:
         self.calls.append(f"create {spec.name} as {spec.offer}")
@@ -107,9 +110,15 @@ class FakeCloud:
         self.running[server.id] = replace(server, status=OFF)
         return self.save(labels, description=description)
 
-    def save(self, labels: Mapping[str, str], *, description: str = "golden") -> Image:
+    def save(self, labels: Mapping[str, str], *, description: str = "golden", created: int | None = None) -> Image:
         """Put an image there, newer than all others, as if somebody had made it before."""
-        image = Image(next(self._ids), self.name, description, created=len(self.saved), labels=dict(labels))
+        image = Image(
+            next(self._ids),
+            self.name,
+            description,
+            created=len(self.saved) if created is None else created,
+            labels=dict(labels),
+        )
         self.saved[image.id] = image
         return image
 
@@ -127,6 +136,12 @@ class FakeCloud:
 
 def _carries(thing: Server | Image, labels: Mapping[str, str | None]) -> bool:
     return all(key in thing.labels and value in (None, thing.labels[key]) for key, value in labels.items())
+
+
+@pytest.fixture(scope="session")
+def make_cloud() -> Callable[[str], FakeCloud]:
+    """Makes a cloud of that name."""
+    return FakeCloud
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ THERE = {**OFFER, "cloud": "other"}
 
 @pytest.fixture
 def run(run_module: Run, load_module: Callable[[str], ModuleType], gpu: Cloud) -> Run:
-    """Runs the module with good arguments, changed as the test likes; None takes one away, `cloud` changes the cloud."""
+    """Runs the module with good arguments, changed as the test likes; None takes one away, `cloud` changes its."""
     module = load_module("parrotpark_bake_server")
 
     def run(*, check: bool = False, cloud: Cloud | None = None, **changes: Any) -> dict[str, Any]:
@@ -127,10 +127,8 @@ def test_keys_and_firewalls_reach_the_server(run: Run, local_cloud: Served, toke
 
 def test_a_wrong_token_is_one_line(run: Run, credential_file: str) -> None:
     Path(credential_file).write_text("x" * 64)
-    message = (
-        f"hetzner: unable to authenticate (unauthorized): check the token in {credential_file}, and that it may write"
-    )
-    assert run()["msg"] == message
+    message = "hetzner: unable to authenticate (unauthorized): check the token in {}, and that it may write"
+    assert run()["msg"] == message.format(credential_file)
 
 
 @pytest.mark.parametrize(

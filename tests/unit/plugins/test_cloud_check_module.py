@@ -50,7 +50,7 @@ def test_one_image_stands_in_for_those_of_the_clouds(run: Run) -> None:
         ({"cloud": {"credential_file": "/no"}}, "the credential file /no of cloud gpu does not exist"),
         (
             {"cloud": {"endpoint": "http://127.0.0.1:9/v1"}},
-            "nothing answers at http://127.0.0.1:9/v1: start the local cloud",
+            "nothing answers at http://127.0.0.1:9/v1: start the local",
         ),
     ],
 )

@@ -113,9 +113,9 @@ def test_models() -> None:
     ]
 
 
-CLOUDS = [
+CLOUDS: list[dict[str, Any]] = [
     {"name": "entry", "provider": "hetzner", "credential_file": "~/entry.token"},
-    {"name": "gpu", "provider": "hetzner", "credential_file": "/gpu.token", "endpoint": "http://gpu", "image": None},
+    {"name": "gpu", "provider": "hetzner", "credential_file": "/gpu.token", "endpoint": "https://gpu", "image": None},
 ]
 
 

@@ -22,7 +22,7 @@ PARTS = {"vllm": "1" * 12, "models": "2" * 12}
 
 @pytest.fixture
 def run(run_module: Run, load_module: Callable[[str], ModuleType], gpu: Cloud) -> Run:
-    """Runs the module with good arguments, changed as the test likes; None takes one away, `cloud` changes the cloud."""
+    """Runs the module with good arguments, changed as the test likes; None takes one away, `cloud` changes its."""
     module = load_module("parrotpark_golden_image")
 
     def run(*, check: bool = False, cloud: Cloud | None = None, **changes: Any) -> dict[str, Any]:
@@ -289,10 +289,8 @@ def test_bad_input_is_refused_in_one_line(run: Run, changes: dict[str, Any], mes
 
 def test_a_wrong_token_is_one_line(run: Run, credential_file: str) -> None:
     Path(credential_file).write_text("x" * 64)
-    message = (
-        f"hetzner: unable to authenticate (unauthorized): check the token in {credential_file}, and that it may write"
-    )
-    assert run()["msg"] == message
+    message = "hetzner: unable to authenticate (unauthorized): check the token in {}, and that it may write"
+    assert run()["msg"] == message.format(credential_file)
 
 
 # ---- in two clouds ----------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class HetznerCloud:
         self._snapshots = Snapshots(self.name, self._client, self._patiently)
 
     def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
-        return self._patiently(lambda: furnish(self._client, wanted, check=check))
+        return furnish(self._client, self._patiently, wanted, check=check)
 
     def price(self, offer: Offer) -> float | None:
         with self._typed_errors():
@@ -102,11 +102,9 @@ class HetznerCloud:
 
     def delete(self, server: Server) -> None:
         bound = self._bound(server)
-        try:
+        with suppress(NotFound):
             self._patiently(lambda: bound.delete().wait_until_finished())
-            self._patiently(lambda: self._must_be_gone(bound))
-        except NotFound:
-            return
+            self._wait_until_gone(bound)
 
     def images(self, labels: Mapping[str, str | None]) -> Sequence[Image]:
         return self._snapshots.usable(labels)
@@ -161,7 +159,12 @@ class HetznerCloud:
             if error.code != "uniqueness_error":
                 raise
             found = self._client.servers.get_by_name(spec.name)
-            if found is None or found.labels != dict(spec.labels):
+            if found is None:
+                raise Transient(f"a server named {spec.name!r} has just gone: try again") from error
+            if found.status == BoundServer.STATUS_DELETING:
+                self._wait_until_gone(found)
+                return self._create_or_find(spec)
+            if found.labels != dict(spec.labels):
                 raise NameTaken(
                     f"a server named {spec.name!r} exists with another lease: delete it, or choose another name"
                 ) from error
@@ -178,6 +181,10 @@ class HetznerCloud:
         bound.reload()
         if bound.status != RUNNING:
             raise Transient(f"server {bound.name} is {bound.status} and does not start: check the cloud's console")
+
+    def _wait_until_gone(self, bound: BoundServer) -> None:
+        with suppress(NotFound):
+            self._patiently(lambda: self._must_be_gone(bound))
 
     def _must_be_gone(self, bound: BoundServer) -> NoReturn:
         bound.reload()

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
-SPEC = ServerSpec("gpu-1", Offer("gpu", "fsn1", "ccx33"), "debian-13", {"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"})
+SPEC = ServerSpec(
+    "gpu-1", Offer("gpu", "fsn1", "ccx33"), "debian-13", {"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"}
+)
 
 
 @pytest.fixture
@@ -240,7 +242,7 @@ def test_what_is_wrong_with_a_field_is_said_once(scripted: Callable[[Script], Cl
     assert str(caught.value) == f"hetzner: {shown}"
 
 
-@pytest.mark.parametrize("status", [200, 500, 502, 503])
+@pytest.mark.parametrize("status", [200, 404, 500, 502, 503])
 def test_a_proxy_s_page_is_a_passing_trouble(scripted: Callable[[Script], Cloud], status: int) -> None:
     with pytest.raises(Transient):
         scripted(lambda _method, _path: (status, "<html>")).servers({})

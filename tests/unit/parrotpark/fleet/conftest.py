@@ -75,6 +75,7 @@ class Project:
     leftovers: dict[str, Leftover] = field(default_factory=dict)
     user_data: dict[str, str] = field(default_factory=dict)  # by server
     refusals: dict[Offer, CloudError] = field(default_factory=dict)
+    price: float | None = 1.0  # euros an hour, of whatever server
     boots_in: float = 30  # seconds from creation until the models answer
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)  # by server, from when to when they do not
     made: int = 0  # servers by the fleet
@@ -257,7 +258,7 @@ class SimulatedCloud:
         raise NotImplementedError("the fleet furnishes nothing")
 
     def price(self, offer: Offer) -> float | None:
-        raise NotImplementedError("the fleet asks for no prices")
+        return self._call("price", lambda: self.project.price if offer.server_type else None)
 
 
 def _carrying[T: (Server, Image)](things: Mapping[str, T], labels: Mapping[str, str | None]) -> tuple[T, ...]:
@@ -286,13 +287,14 @@ class SimulatedGate:
 
 
 class Controller:
-    """An entry server: files of its own, a cloud that may fail it, and one keeper for every run."""
+    """An entry server: files of its own, clouds that may fail it, and one keeper for every run."""
 
-    def __init__(self, fleet: Fleet, project: Project) -> None:
+    def __init__(self, fleet: Fleet, project: Project, *others: Project) -> None:
         self.fleet = fleet
         self.project = project
         self.clock = project.clock
-        self.cloud = SimulatedCloud(project)
+        self.clouds = [SimulatedCloud(each) for each in (project, *others)]
+        self.cloud = self.clouds[0]
         self.gate = SimulatedGate(project.clock)
         self.lines: list[str] = []
         self.endpoint_up = True
@@ -301,7 +303,7 @@ class Controller:
     @property
     def keeper(self) -> Keeper:
         progress = Progress(self.clock, History(self.fleet.state_dir / "history.jsonl"), self.lines.append)
-        return Keeper(self.fleet, [self.cloud], self.clock, self.gate, self.probe, progress)
+        return Keeper(self.fleet, self.clouds, self.clock, self.gate, self.probe, progress)
 
     def probe(self, addresses: Iterable[str], ports: Sequence[int]) -> frozenset[str]:
         assert tuple(ports) == (8001, 8002)
@@ -312,7 +314,9 @@ class Controller:
             return self.endpoint_up and any(self._answers(slot.address) for slot in self.fleet.slots)
         (slot,) = (slot.name for slot in self.fleet.slots if slot.address == address)
         return any(
-            server.labels.get(SLOT) == slot and self.project.answers(server) for server in self.project.servers.values()
+            server.labels.get(SLOT) == slot and cloud.project.answers(server)
+            for cloud in self.clouds
+            for server in cloud.project.servers.values()
         )
 
     def attempt(self, verb: Callable[[Keeper], object], faults: Mapping[int, Fault]) -> int:
@@ -371,6 +375,7 @@ def config(folder: Path, **changes: Any) -> Path:
         "wish_file": str(folder / "data/wish"),
         "state_dir": str(folder / "state"),
         "leases_dir": str(folder / "run/leases"),
+        "bill_file": str(folder / "data/bill.json"),
         **changes,
     }
     path = folder / "fleet.json"
@@ -413,3 +418,17 @@ def project() -> Project:
 @pytest.fixture
 def controller(fleet: Fleet, project: Project) -> Controller:
     return Controller(fleet, project)
+
+
+@pytest.fixture
+def other(project: Project) -> Project:
+    """The project of a second cloud, whose ids are those of the first."""
+    return Project(project.clock, "other")
+
+
+@pytest.fixture
+def both(tmp_path: Path, project: Project, other: Project) -> Controller:
+    """An entry server with two clouds, the first of which is preferred."""
+    clouds = [{"name": each.name, "provider": "hetzner"} for each in (project, other)]
+    offers = [asdict(offer) for offer in (HERE, THERE, replace(HERE, cloud=other.name))]
+    return Controller(load(config(tmp_path, clouds=clouds, offers=offers)), project, other)

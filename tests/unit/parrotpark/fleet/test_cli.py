@@ -154,7 +154,7 @@ def test_status_is_also_for_programs(run: Run, cloud: Cloud) -> None:
     assert (found["wish"], found["image_current"], found["others"]) == ("asleep", False, ["stray"])
     assert [slot["server"] for slot in found["slots"]] == [None] * 3
     assert run("status")[1][0] == "asleep; no image yet"
-    assert run("status")[1][-1] == "stray: in no slot"
+    assert run("status")[1][-2] == "stray: in no slot"
 
 
 def test_without_an_image_a_wake_fails_with_one_line(run: Run) -> None:
