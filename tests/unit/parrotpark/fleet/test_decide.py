@@ -158,10 +158,14 @@ def test_only_hosts_that_do_not_answer_are_asked_for_their_cards_and_the_reason_
     keeper = controller.keeper
     keeper._ask = ask
     project.save()
-    project.add("gpu-1", project.lease(state=State.WAKING, left=600))
+    project.add("gpu-1", project.lease(state=State.WAKING))
+    project.add("gpu-2", project.lease("gpu-2"))
+    project.hang("gpu-1")
+    project.clock.time += 600  # by then the other one answers
+    assert keeper.look().ready == {"gpu-2"}
     assert keeper.look().ill == {}
     keeper.fleet = replace(fleet, cards_port=9400)
-    keeper.keep(AWAKE)
+    keeper.keep(Wish(2))
     assert asked == [([fleet.slots[0].address], 9400)]
     (loss,) = keeper.look().losses
     assert (loss.served, loss.reason) == (False, "its cards may not serve: Xid 79")
