@@ -117,7 +117,7 @@ class OpenStackCloud:
                 raise self._errors.given_up(spec.name, int(fault.get("code", 0)), str(fault.get("message", "")))
             with self._typed_errors():
                 # Names are not unique here. Whoever made one at the same time looks as late, and sees both.
-                if self._holders(spec.name)[:1] == [built]:
+                if self._holders(spec.name)[0].id == built.id:
                     return self._described(built)
         except CloudError:
             self._delete(server_id)

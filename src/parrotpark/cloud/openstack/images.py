@@ -75,8 +75,8 @@ class Snapshots:
                 found = images.get_image(name)
                 return found if found.status == ACTIVE else None
             return None
-        found = [image for image in images.images(name=name) if image.status == ACTIVE]
-        return max(found, key=lambda image: epoch(image.created_at), default=None)
+        every = [image for image in images.images(name=name) if image.status == ACTIVE]
+        return max(every, key=lambda image: epoch(image.created_at), default=None)
 
     def names(self) -> Sequence[str]:
         """Return what a server can be made from: names, and the ids of snapshots."""
@@ -155,9 +155,8 @@ def _must_be_off(server: FoundServer, stop: Any) -> None:
         return
     if server.status == "ACTIVE" and server.task_state is None:
         stop(server)
-    raise Transient(
-        f"server {server.name} is {server.task_state or server.status} and does not switch off: check the cloud's console"
-    )
+    state = server.task_state or server.status
+    raise Transient(f"server {server.name} is {state} and does not switch off: check the cloud's console")
 
 
 def _must_be_active(image: Found) -> Found:
