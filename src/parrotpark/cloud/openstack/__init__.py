@@ -230,7 +230,9 @@ class OpenStackCloud:
         raise Transient(f"server {found.name} is still listed after its deletion: check the cloud's console")
 
     def _described(self, found: Found) -> Server:
-        return server_of(found, self.name, image=self._snapshots.name_of(_image_id(found)))
+        # A nova of before 2017 only tells the flavour's id.
+        flavour = found.flavor.original_name or self._connection.compute.get_flavor(found.flavor.id).name
+        return server_of(found, self.name, str(flavour), self._snapshots.name_of(_image_id(found)))
 
 
 def _image_id(found: Found) -> str:

@@ -104,7 +104,7 @@ class Snapshots:
             Leftover("snapshot", image.id, self.cloud, image.name, epoch(image.created_at))
             for image in self._ours()
             if image.status in (QUEUED, SAVING)
-            and image.properties.get("instance_uuid") not in busy
+            and image.instance_uuid not in busy
             and epoch(image.created_at) < long_ago
             and not is_kept(image)
         )
@@ -118,7 +118,7 @@ class Snapshots:
             image
             for image in self._ours()
             if image.status in (QUEUED, SAVING, ACTIVE)
-            and image.properties.get("instance_uuid") == server_id
+            and image.instance_uuid == server_id
             and _labels(image) == dict(labels)
         ]
 
@@ -138,7 +138,7 @@ class Snapshots:
 
 
 def _is_snapshot(image: Found) -> bool:
-    return bool(image.properties.get("image_type") == "snapshot")
+    return bool((image.properties or {}).get("image_type") == "snapshot")
 
 
 def _name(image: Found) -> str:
@@ -146,7 +146,7 @@ def _name(image: Found) -> str:
 
 
 def _labels(image: Found) -> dict[str, str]:
-    properties: Mapping[str, Any] = image.properties
+    properties: Mapping[str, Any] = image.properties or {}  # none where there is nothing special
     return {key.removeprefix(_LABEL): value for key, value in properties.items() if key.startswith(_LABEL)}
 
 

@@ -13,7 +13,7 @@ from parrotpark.cloud.api import OFF, RUNNING, Server
 STATUSES = {"ACTIVE": RUNNING, "SHUTOFF": OFF}
 
 
-def server_of(found: Found, cloud: str, *, image: str | None) -> Server:
+def server_of(found: Found, cloud: str, server_type: str, image: str | None) -> Server:
     """Describe a server."""
     return Server(
         id=str(found.id),
@@ -21,7 +21,7 @@ def server_of(found: Found, cloud: str, *, image: str | None) -> Server:
         status=STATUSES.get(found.status, str(found.status).lower()),
         cloud=cloud,
         location=str(found.availability_zone or ""),
-        server_type=str(found.flavor.original_name),
+        server_type=server_type,
         image=image,
         ipv4=_address(found, 4),
         ipv6=_address(found, 6),
