@@ -38,7 +38,7 @@ TEST_PACKAGES := chromium hcloud-cli libnss3-tools
 export UV_SYSTEM_CERTS := 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Named for the verbs, as Ansible does not look for it in a folder that everybody may write to.
-up status logs invite export erase people password site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+up status logs invite export erase people password check site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PLAYBOOK = ansible-playbook -i $(INVENTORY)
 # One line a step on the screen, and all that Ansible says in the log; VERBOSE=1 for all of it on the screen.
 RUN_LOG := $(CURDIR)/.ansible/run.log
@@ -103,6 +103,9 @@ password: .venv/run ## Let somebody into the chat while sign-on is down; site en
 	@ansible-playbook -i $(INVENTORY) playbooks/password.yml $(if $(PERSON),-e person='$(PERSON)')
 
 ##@ Run it
+check: .venv/run ## Say whether the inventory will work and what it costs; touches nothing [HOURS=160 a month]
+	@ansible-playbook -i $(INVENTORY) playbooks/check.yml $(if $(HOURS),-e hours_a_month='$(HOURS)')
+
 site: .venv/run ## Converge everything to the inventory [INVENTORY=inventories/production, VERBOSE=1]
 	$(PLAYBOOK) site.yml
 
@@ -199,7 +202,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs invite export erase people password site plan wake sleep sweep test unit e2e screenshots conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
+.PHONY: help doctor up stop start down status logs invite export erase people password check site plan wake sleep sweep test unit e2e screenshots conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

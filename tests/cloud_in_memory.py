@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from localcloud.api.app import create_app
 from localcloud.api.rate_limit import RateLimits
@@ -176,13 +177,19 @@ class Served:
 def serving(directory: Path) -> Iterator[Served]:
     """Serve a local cloud on a free port of the loopback."""
     backend = MemoryBackend()
+    with listening(create_app(Store(directory), backend, TOKENS)) as origin:
+        yield Served(f"{origin}/v1", backend)
+
+
+@contextmanager
+def listening(app: ASGIApp) -> Iterator[str]:
+    """Serve an app on a free port of the loopback; yields its URL."""
     listener = listen("127.0.0.1", 0)
-    app = create_app(Store(directory), backend, TOKENS)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()  # the listener accepts already: who connects before the app is up only waits
     try:
-        yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", backend)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()

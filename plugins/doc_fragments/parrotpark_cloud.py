@@ -1,4 +1,4 @@
-"""The options that every module takes to reach a cloud, and those of a server to be created there."""
+"""The options that every module takes to reach clouds, and those of a server to be created there."""
 
 from __future__ import annotations
 
@@ -8,17 +8,37 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
-  provider:
-    description: Whose cloud it is.
-    type: str
-    choices: [hetzner]
-    default: hetzner
-  endpoint:
-    description: URL of the cloud's API. Falls back to E(HCLOUD_ENDPOINT), then to the provider's own.
-    type: str
-  token_file:
-    description: File with the project's token. Falls back to E(HCLOUD_TOKEN).
-    type: path
+  clouds:
+    description: The clouds, as the inventory names them.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What the inventory calls it.
+        type: str
+        required: true
+      provider:
+        description: Whose cloud it is.
+        type: str
+        choices: [hetzner]
+        required: true
+      credential_file:
+        description: File with what opens it, as the token of the project.
+        type: path
+        required: true
+      endpoint:
+        description: URL of its API; by default the provider's own.
+        type: str
+      region:
+        description: Region or zone, where the provider asks for one.
+        type: str
+      project:
+        description: Id of the project, where the credential does not say it.
+        type: str
+      image:
+        description: Image of the provider that a GPU host is baked from.
+        type: str
 """
 
     OFFERS = r"""
@@ -30,6 +50,10 @@ options:
     elements: dict
     required: true
     suboptions:
+      cloud:
+        description: Name of the cloud.
+        type: str
+        required: true
       location:
         description: Location.
         type: str

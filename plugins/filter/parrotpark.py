@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
@@ -11,10 +11,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from parrotpark.cloud.account import Account, named
+from parrotpark.cloud.errors import CloudError
 from parrotpark.control import front, models, program, sign_on
 from parrotpark.control.models import ModelError
 from parrotpark.control.slots import Slot, SlotError, slot_document, slots
 from parrotpark.golden import plan as golden
+from parrotpark.golden.bake_server import name_at
 from parrotpark.golden.fingerprint import FingerprintError, fingerprint
 from parrotpark.shared.cloud_config import cloud_config
 from parrotpark.shared.wish import Wish, WishError
@@ -27,10 +30,27 @@ def _one_line_errors[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (FingerprintError, ModelError, SlotError, WishError) as error:
+        except (CloudError, FingerprintError, ModelError, SlotError, WishError) as error:
             raise AnsibleFilterError(str(error)) from None
 
     return wrapped
+
+
+def chosen_clouds(given: Sequence[Mapping[str, Any]], names: Iterable[str]) -> list[dict[str, Any]]:
+    """Take the clouds of these names out of those of the inventory, in its order, with all that it leaves out."""
+    accounts = [Account.of(entry) for entry in given]
+    wanted = {named(accounts, name) for name in names}
+    return [account.to_dict() for account in accounts if account in wanted]
+
+
+def credentials(clouds: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Read what opens each cloud."""
+    return {account.name: account.credential() for account in map(Account.of, clouds)}
+
+
+def bake_name(cloud: str, prefix: str) -> str:
+    """Name the server that an image is baked on in a cloud."""
+    return name_at(prefix, cloud)
 
 
 def slot_list(count: int, network: str, first: int = 11) -> list[dict[str, str]]:
@@ -100,6 +120,11 @@ def addresses(domain: str, port: int | str) -> list[str]:
     return front.addresses(domain, int(port))
 
 
+def public_names(domain: str, sign_on_domain: str, port: int | str, issuer: str) -> list[str]:
+    """List the DNS names that shall lead to the entry server."""
+    return front.names(domain, sign_on_domain, int(port), issuer)
+
+
 def sign_on_addresses(domain: str, port: int | str, issuer: str) -> list[str]:
     """List where our own Keycloak answers; nowhere if people sign in at an issuer."""
     return sign_on.addresses(domain, int(port), issuer)
@@ -163,6 +188,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., object]]:
         return {
+            "parrotpark_clouds": _one_line_errors(chosen_clouds),
+            "parrotpark_credentials": _one_line_errors(credentials),
+            "parrotpark_bake_name": bake_name,
             "parrotpark_slots": _one_line_errors(slot_list),
             "parrotpark_slot_peers": _one_line_errors(slot_peers),
             "parrotpark_slot_documents": _one_line_errors(slot_documents),
@@ -180,6 +208,7 @@ class FilterModule:
             "parrotpark_realm_groups": realm_groups,
             "parrotpark_addresses": addresses,
             "parrotpark_redirects": redirects,
+            "parrotpark_public_names": public_names,
             "parrotpark_sign_on_addresses": sign_on_addresses,
             "parrotpark_provider": sign_on.provider,
             "parrotpark_databases": sign_on.databases,

@@ -28,16 +28,16 @@ DOCUMENTATION = r"""
 name: parrotpark
 short_description: Parrotpark's hosts, found by the labels of their servers
 description:
-  - Asks one or more cloud projects for the servers that carry the label C(parrotpark-role), one API call for each
-    project and each 50 servers.
+  - Asks one or more clouds for the servers that carry the label C(parrotpark-role), one API call for each cloud and
+    each 50 servers.
   - Every server becomes a host of its own name, in the groups C(<role>) (V(entry) or V(gpu)), C(slot_<slot>),
-    C(state_<state>) and C(location_<location>), with C(-) written as C(_).
+    C(state_<state>), C(cloud_<cloud>) and C(location_<location>), with C(-) written as C(_).
   - Its address is C(ansible_host); all else the cloud says is in the dictionary C(parrotpark_server) with the keys
-    C(id), C(name), C(status), C(provider), C(location), C(server_type), C(image), C(ipv4), C(ipv6), C(labels), C(role),
+    C(id), C(name), C(status), C(cloud), C(location), C(server_type), C(image), C(ipv4), C(ipv6), C(labels), C(role),
     C(slot) and C(state). O(compose), O(groups) and O(keyed_groups) may use them.
-  - Which projects those are, and with which keys hosts are reached, is not written down a second time. It follows from
-    the inputs that create the servers, C(parrotpark_entry_endpoint), C(parrotpark_entry_token_file), the same two of
-    C(gpu), and C(parrotpark_state_dir), as the C(group_vars/all) beside the configuration and extra variables set them.
+  - Which clouds those are, and with which keys hosts are reached, is not written down a second time. It follows from
+    the inputs that create the servers, C(parrotpark_clouds) and C(parrotpark_state_dir), as the C(group_vars/all)
+    beside the configuration and extra variables set them.
   - The inputs that nobody sets have the defaults of C(inventories/inputs.yml). It gives them to the group C(all) as
     variables of the inventory itself, over which C(group_vars/all) and everything else win.
   - A cloud that cannot be asked ends the command. With a warning instead, a run would find no hosts, skip everything
@@ -128,7 +128,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         key = self.get_cache_key(path)
         if use_cache and key in self._cache:
             return [Server(**values) for values in self._cache[key]]
-        servers = list_servers(settings.projects)
+        servers = list_servers(settings.clouds)
         if self.get_option("cache"):
             self._cache[key] = [asdict(server) for server in servers]
         return list(servers)

@@ -1,31 +1,33 @@
 #!/usr/bin/python
-"""Make the server that a golden image is baked on."""
+"""Make the servers that golden images are baked on."""
 
 from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from parrotpark.cloud import RUNNING, Offer, Server
-from parrotpark.cloud.arguments import ARGUMENTS as CLOUD
-from parrotpark.cloud.arguments import OFFERS, cloud_of
+from parrotpark.cloud import RUNNING, Account, Cloud, Server, connect
+from parrotpark.cloud.arguments import CLOUDS, OFFERS, accounts_of, offers_of
 from parrotpark.cloud.errors import CloudError
 from parrotpark.golden import bake_server
-from parrotpark.golden.bake_server import HOUR, Plan, Wanted
+from parrotpark.golden.bake_server import HOUR, BeingBaked, Plan, Wanted
 from parrotpark.shared.lease import LeaseError, label_value
 
 DOCUMENTATION = r"""
 module: parrotpark_bake_server
-short_description: Make the server that a golden image is baked on
+short_description: Make the servers that golden images are baked on, one in each cloud
 description:
-  - Always creates a new server. A golden image is baked in one go, as a host that has been sealed lets nobody in; so a
+  - Always creates new servers. A golden image is baked in one go, as a host that has been sealed lets nobody in; so a
     server that an interrupted run has left is deleted first. The provider's list is the truth; the lease travels on the
     server's labels, with the call that creates it.
   - Fails if the lease of another maker is valid, as that one is baking right now.
+  - A cloud in which no server can be made now is named in a warning, as long as there is one in another cloud, or
+    O(optional) says that one can do without.
   - Runs on the control machine, in the Python environment of this repository.
 author: Parrotpark
 extends_documentation_fragment: [parrotpark_cloud, parrotpark_cloud.offers]
@@ -41,13 +43,13 @@ attributes:
     description: Every run makes a new server; ask the module M(parrotpark_golden_image) whether one is needed.
 options:
   name:
-    description: Name of the server.
+    description: What their names begin with; the name of the cloud follows, after a hyphen.
     type: str
     required: true
-  image:
-    description: Image that it is made from.
-    type: str
-    required: true
+  optional:
+    description: Whether it is enough to warn if no server can be made anywhere, as hosts can be created elsewhere.
+    type: bool
+    default: false
   fingerprint:
     description: Fingerprint of everything that shapes the golden image; see the filter
       P(parrotpark_fingerprint#filter).
@@ -79,37 +81,37 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Make a server to bake on
+- name: Make servers to bake on
   parrotpark_bake_server:
     name: gpu-bake
-    token_file: ~/.config/parrotpark/gpu.token
+    clouds:
+      - { name: gpu, provider: hetzner, credential_file: ~/.config/parrotpark/gpu.token, image: debian-13 }
     offers:
-      - { location: fsn1, server_type: ccx33 }
-      - { location: nbg1, server_type: ccx33 }
-    image: debian-13
+      - { cloud: gpu, location: fsn1, server_type: ccx33 }
+      - { cloud: gpu, location: nbg1, server_type: ccx33 }
     ssh_keys: [parrotpark]
     firewalls: [parrotpark-gpu]
     fingerprint: "{{ gpu_fingerprint.whole }}"
 """
 
 RETURN = r"""
-reason:
-  description: Why it was made, or in check mode would be, in one line.
-  type: str
+reasons:
+  description: Why each was made, or in check mode would be, in one line each.
+  type: list
   returned: success
-  sample: there is no server gpu-bake
-server:
-  description: The new server; empty in check mode.
-  type: dict
+  sample: [there is no server gpu-bake-gpu]
+servers:
+  description: The new servers; none in check mode.
+  type: list
   returned: success
-  sample: {id: "42", name: gpu-bake, status: running, ipv4: 192.0.2.7, location: fsn1, server_type: ccx33, labels: {}}
+  sample: [{id: "42", name: gpu-bake-gpu, cloud: gpu, status: running, ipv4: 192.0.2.7, location: fsn1, labels: {}}]
 """
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"required": True},
-    **CLOUD,
+    "clouds": CLOUDS,
     "offers": OFFERS,
-    "image": {"required": True},
+    "optional": {"type": "bool", "default": False},
     "fingerprint": {"required": True},
     "maker": {},
     "lease_hours": {"type": "int", "default": 3},
@@ -126,35 +128,53 @@ def main() -> None:
         result = run(module.params, check=module.check_mode)
     except (CloudError, LeaseError) as error:
         module.fail_json(msg=str(error))
+    for trouble in result.pop("troubles"):
+        module.warn(trouble)
     module.exit_json(**result)
 
 
 def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
-    """Decide, do it unless `check`, and describe it.
+    """Decide for every cloud, do it unless `check`, and describe it.
 
     Raises:
-        CloudError: the cloud refused, or another control machine is baking.
+        CloudError: a cloud could never make such a server, another control machine is baking, or no cloud can make one
+            now.
         LeaseError: a value cannot be a label.
     """
-    cloud = cloud_of(params)
-    wanted = _wanted(params)
-    plan = bake_server.decide(bake_server.find(cloud, wanted.name), wanted, int(time.time()))
-    # A check run has not made the key and the firewall either.
-    bake_server.check(cloud, plan, replace(wanted, ssh_keys=(), firewalls=()) if check else wanted)
-    server = None if check else bake_server.carry_out(cloud, plan, wanted)
+    plans = [_plan(account, params, check=check) for account in accounts_of(params)]
+    servers: list[Server] = []
+    troubles: list[CloudError] = []
+    for cloud, plan, wanted in () if check else plans:
+        try:
+            servers.append(bake_server.carry_out(cloud, plan, wanted))
+        except BeingBaked:
+            raise
+        except CloudError as error:
+            troubles.append(error)
+    if troubles and not servers and not params["optional"]:
+        raise troubles[0] if len(troubles) == 1 else CloudError("; ".join(map(str, troubles)))
     return {
-        "changed": True,
-        "reason": plan.reason,
-        "server": {} if server is None else asdict(server),
-        "diff": _diff(plan, wanted),
+        "changed": check or bool(servers),
+        "reasons": [plan.reason for _, plan, _ in plans],
+        "servers": [asdict(server) for server in servers],
+        "troubles": [f"no golden image is baked now: {trouble}" for trouble in troubles],
+        "diff": _diff([(plan, wanted) for _, plan, wanted in plans]),
     }
 
 
-def _wanted(params: dict[str, Any]) -> Wanted:
+def _plan(account: Account, params: dict[str, Any], *, check: bool) -> tuple[Cloud, Plan, Wanted]:
+    cloud, wanted = connect(account), _wanted(account, params)
+    plan = bake_server.decide(bake_server.find(cloud, wanted.name), wanted, int(time.time()))
+    # A check run has not made the key and the firewall either.
+    bake_server.check(cloud, plan, replace(wanted, ssh_keys=(), firewalls=()) if check else wanted)
+    return cloud, plan, wanted
+
+
+def _wanted(account: Account, params: dict[str, Any]) -> Wanted:
     return Wanted(
-        name=params["name"],
-        offers=tuple(Offer(**offer) for offer in params["offers"]),
-        image=params["image"],
+        name=bake_server.name_at(params["name"], account.name),
+        offers=tuple(offer for offer in offers_of(params) if offer.cloud == account.name),
+        image=account.image or "",
         maker=params["maker"] or label_value(platform.node()),
         fingerprint=params["fingerprint"],
         term=params["lease_hours"] * HOUR,
@@ -164,15 +184,28 @@ def _wanted(params: dict[str, Any]) -> Wanted:
     )
 
 
-def _diff(plan: Plan, wanted: Wanted) -> dict[str, Any]:
-    offers = [str(offer) for offer in wanted.offers]
-    new = {"image": wanted.image, "offers": offers, "status": RUNNING, "labels": dict(plan.labels)}
-    return {"before": {server.name: _shown(server) for server in plan.delete}, "after": {wanted.name: new}}
+def _diff(plans: Sequence[tuple[Plan, Wanted]]) -> dict[str, Any]:
+    return {
+        "before": {server.name: _shown(server) for plan, _ in plans for server in plan.delete},
+        "after": {
+            wanted.name: {
+                "image": wanted.image,
+                "offers": [str(offer) for offer in wanted.offers],
+                "status": RUNNING,
+                "labels": dict(plan.labels),
+            }
+            for plan, wanted in plans
+        },
+    }
 
 
 def _shown(server: Server) -> dict[str, Any]:
-    offer = Offer(server.location, server.server_type)
-    return {"image": server.image, "offers": [str(offer)], "status": server.status, "labels": dict(server.labels)}
+    return {
+        "image": server.image,
+        "offers": [str(server.offer)],
+        "status": server.status,
+        "labels": dict(server.labels),
+    }
 
 
 if __name__ == "__main__":

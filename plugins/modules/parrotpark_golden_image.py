@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from parrotpark.cloud import Image
-from parrotpark.cloud.arguments import ARGUMENTS as CLOUD
-from parrotpark.cloud.arguments import cloud_of
+from parrotpark.cloud import Cloud, Image
+from parrotpark.cloud.arguments import CLOUDS, clouds_of
 from parrotpark.cloud.errors import CloudError
 from parrotpark.golden import bake_server, images
 from parrotpark.golden import plan as planning
@@ -22,7 +21,8 @@ DOCUMENTATION = r"""
 module: parrotpark_golden_image
 short_description: Tell whether there is a golden image, make it, or delete what it supersedes
 description:
-  - GPU hosts are created from the golden image that carries the current fingerprint. The provider's list is the truth.
+  - GPU hosts are created from the golden image that carries the current fingerprint; a cloud boots only its own. The
+    providers' lists are the truth.
   - Without O(make) and O(prune) it only tells whether that image exists, and what has changed if it does not.
   - With O(make) it makes the image, unless it exists, and deletes the server that it was made from. It waits for an
     image that an interrupted run began. Older images stay, as hosts are made from them until the scheduler knows of the
@@ -53,11 +53,12 @@ options:
     type: dict
     default: {}
   from_server:
-    description: Name of the server that the image is, or was, made from.
+    description: What the name of the server that an image is, or was, made from begins with; the name of its cloud
+      follows, after a hyphen.
     type: str
   server_id:
     description: Id of the server that was baked. Without it, a server of that name that a second run has just made
-      could become the image in its place.
+      could become the image in its place. With it, name one cloud.
     type: str
   make:
     description: Whether to make the image if it does not exist. The server must be fully baked.
@@ -72,14 +73,14 @@ options:
 EXAMPLES = r"""
 - name: Look for the golden image
   parrotpark_golden_image:
-    token_file: ~/.config/parrotpark/gpu.token
+    clouds: "{{ gpu_clouds }}"
     fingerprint: "{{ gpu_fingerprint.whole }}"
     parts: "{{ gpu_fingerprint.parts }}"
   register: golden_image
 
 - name: Make it
   parrotpark_golden_image:
-    token_file: ~/.config/parrotpark/gpu.token
+    clouds: "{{ gpu_clouds }}"
     fingerprint: "{{ gpu_fingerprint.whole }}"
     parts: "{{ gpu_fingerprint.parts }}"
     from_server: gpu-bake
@@ -88,7 +89,7 @@ EXAMPLES = r"""
 
 - name: Keep no other
   parrotpark_golden_image:
-    token_file: ~/.config/parrotpark/gpu.token
+    clouds: "{{ gpu_clouds }}"
     fingerprint: "{{ gpu_fingerprint.whole }}"
     from_server: gpu-bake
     prune: true
@@ -96,14 +97,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 current:
-  description: Whether there is an image of the fingerprint; in check mode, whether there would be.
+  description: Whether some cloud has an image of the fingerprint; in check mode, whether one would.
   type: bool
   returned: success
-image:
-  description: Its id; null if there is none (yet).
-  type: str
+missing:
+  description: The clouds that have none, and in check mode would have none, as they were given.
+  type: list
   returned: success
-  sample: "42"
+images:
+  description: The ids of those images by cloud.
+  type: dict
+  returned: success
+  sample: {gpu: "42"}
 newest:
   description: The fingerprint of the image that was the newest before, current or not; null if there was none.
   type: str
@@ -116,7 +121,7 @@ summary:
 """
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    **CLOUD,
+    "clouds": CLOUDS,
     "fingerprint": {"required": True},
     "parts": {"type": "dict", "default": {}},
     "from_server": {},
@@ -146,41 +151,48 @@ def run(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     Raises:
         CloudError: the cloud refused, or there is no server to make the image from.
     """
-    cloud = cloud_of(params)
     fingerprint = Fingerprint(params["fingerprint"], params["parts"])
-    found = images.find(cloud)
-    image = images.current(found, fingerprint.whole)
-    newest = images.newest(found)
-    result = {
-        "changed": False,
-        "current": image is not None,
-        "image": image.id if image else None,
+    clouds = clouds_of(params)
+    found = {cloud.name: tuple(images.find(cloud)) for cloud in clouds}
+    everywhere = [image for name in found for image in found[name]]
+    newest = images.newest(everywhere)
+    plans = {cloud.name: plan for cloud in clouds if (plan := _plan(cloud, found[cloud.name], params, fingerprint))}
+    current = images.current_by_cloud(everywhere, fingerprint.whole)
+    if not check:
+        current |= {
+            cloud.name: planning.carry_out(cloud, plans[cloud.name], fingerprint)
+            for cloud in clouds
+            if cloud.name in plans
+        }
+    have = current.keys() | plans.keys()
+    return {
+        "changed": any(plan.changes for plan in plans.values()),
+        "current": bool(have),
+        "missing": [cloud for cloud in params["clouds"] if cloud["name"] not in have],
+        "images": {name: image.id for name, image in current.items()},
         "newest": newest.labels.get(FINGERPRINT) if newest else None,
         "summary": planning.describe(found, fingerprint),
+        "diff": _diff(found, plans, fingerprint),
     }
+
+
+def _plan(cloud: Cloud, found: Sequence[Image], params: dict[str, Any], fingerprint: Fingerprint) -> Plan | None:
+    """Plan what shall happen in a cloud; None where that is nothing."""
     if not (params["make"] or params["prune"]):
-        return result
-    baked = bake_server.find(cloud, params["from_server"])
+        return None
+    baked = bake_server.find(cloud, bake_server.name_at(params["from_server"], cloud.name))
     servers = [server for server in baked if params["server_id"] in (None, server.id)]
-    plan = (planning.to_make if params["make"] else planning.to_finish)(found, servers, fingerprint)
-    if plan is None:
-        return result
-    image = plan.image if check else planning.carry_out(cloud, plan, fingerprint)
-    return result | {
-        "changed": plan.changes,
-        "current": True,
-        "image": image.id if image else None,
-        "diff": _diff(found, plan, fingerprint),
-    }
+    return (planning.to_make if params["make"] else planning.to_finish)(found, servers, fingerprint)
 
 
-def _diff(images: Sequence[Image], plan: Plan, fingerprint: Fingerprint) -> dict[str, Any]:
-    kept = [image for image in images if image not in plan.surplus]
-    after = [*_fingerprints(kept), *([] if plan.image else [fingerprint.whole])]
-    return {
-        "before": {"images": _fingerprints(images), "servers": [server.name for server in plan.finished]},
-        "after": {"images": sorted(after), "servers": []},
-    }
+def _diff(found: Mapping[str, Sequence[Image]], plans: Mapping[str, Plan], fingerprint: Fingerprint) -> dict[str, Any]:
+    before, after = {}, {}
+    for name, plan in plans.items():
+        kept = [image for image in found[name] if image not in plan.surplus]
+        made = [] if plan.image else [fingerprint.whole]
+        before[name] = {"images": _fingerprints(found[name]), "servers": [server.name for server in plan.finished]}
+        after[name] = {"images": sorted([*_fingerprints(kept), *made]), "servers": []}
+    return {"before": before, "after": after}
 
 
 def _fingerprints(images: Sequence[Image]) -> list[str]:

@@ -21,7 +21,7 @@ STEPS = {
 IMPORT = "ansible.builtin.import_tasks"
 FLUSH = {"name": "Apply what has changed", "ansible.builtin.meta": "flush_handlers"}
 # Too little to part into steps
-ONE_FILE = {"endpoints", "golden_image", "hcloud_project", "object_storage", "seal", "wish"}
+ONE_FILE = {"endpoints", "golden_image", "cloud_project", "object_storage", "seal", "wish"}
 WRITES = ("copy", "template", "parrotpark_program")
 # Files whose readers read them at each use, so that nothing has to be told.
 READ_AT_EACH_USE = {
@@ -33,7 +33,7 @@ READ_AT_EACH_USE = {
     "keycloak": {"Write the program that makes accounts that administer"},
     "mongodb": {"Note which release series the data will be of"},
     "people": {"Write the configuration"},
-    "scheduler": {"Write the token and the slots", "Write the configuration"},
+    "scheduler": {"Write the slots", "Write the configuration"},
     "vllm": {"Install the program that validates configurations"},
 }
 COMPARES = {"litellm"}  # its service.yml compares what runs with what it was started from

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SECRET = re.compile(r"(password|secret|token|(?<!public)_key|^key)$")
+# An `ssh_key` is the name of one.
+SECRET = re.compile(r"(password|secret|token|(?<!public)(?<!^ssh)_key|^key)$")
 
 
 def fields(file: Path) -> Iterator[tuple[str, ast.AnnAssign]]:

@@ -8,7 +8,7 @@ import pytest
 from testinfra.host import Host
 
 SERVICE, TIMER = "parrotpark-keep.service", "parrotpark-keep.timer"
-GPU_PROJECT = "/etc/parrotpark/credentials/gpu_token"
+GPU_PROJECT = "/etc/parrotpark/credentials/gpu"
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from parrotpark.cloud.api import (
     ServerSpec,
 )
 from parrotpark.cloud.errors import InvalidRequest
+from parrotpark.cloud.several import SeveralClouds
 
 PROVIDERS = ("hetzner",)
 
@@ -32,6 +33,7 @@ __all__ = [
     "Rule",
     "Server",
     "ServerSpec",
+    "SeveralClouds",
     "connect",
 ]
 

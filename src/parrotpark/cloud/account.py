@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from parrotpark.cloud.errors import AuthFailed, InvalidRequest
+
+# Where a provider has one API, and what it calls Debian 13
+_OWN: Mapping[str, Mapping[str, str]] = {
+    "hetzner": {"endpoint": "https://api.hetzner.cloud/v1", "image": "debian-13"},
+    "openstack": {"image": "Debian 13"},
+    "scaleway": {"endpoint": "https://api.scaleway.com", "image": "debian_trixie"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +24,21 @@ class Account:
     name: str
     provider: str
     credential_file: str
-    endpoint: str | None = None  # None: the provider's own
+    endpoint: str | None = None  # URL of its API
     region: str | None = None  # a zone at Scaleway, a region at OpenStack; Hetzner has none
     project: str | None = None  # its id, where a credential does not name one
+    image: str | None = None  # that GPU hosts are baked from there
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Account:
-        """Take what an inventory says of a cloud, where what is left out may be None."""
-        return cls(**{key: value for key, value in values.items() if value is not None})
+        """Take what an inventory says of a cloud; what it leaves out, or None, is the provider's own."""
+        said = {key: value for key, value in values.items() if value is not None}
+        return cls(**{**_OWN.get(str(said.get("provider")), {}), **said})
+
+    def to_dict(self) -> dict[str, str]:
+        """Write it as an inventory does, whole."""
+        said = {**asdict(self), "credential_file": str(Path(self.credential_file).expanduser())}
+        return {key: value for key, value in said.items() if value is not None}
 
     def credential(self) -> str:
         """Read what opens the cloud.

@@ -32,6 +32,11 @@ class Attempt:
     offer: Offer
     outcome: str
     seconds: float
+    at: int = 0  # epoch seconds of its beginning
+    refused: bool = False  # for want of capacity or quota, which the next minutes will not change
+
+    def __str__(self) -> str:
+        return f"{self.offer}  {self.seconds:.1f} s  {self.outcome}"
 
 
 def table(attempts: Sequence[Attempt]) -> str:
@@ -90,16 +95,16 @@ class Acquirer:
 
     def _create_once(self, spec: ServerSpec) -> Server:
         start = self._clock.now()
-        outcome = "interrupted"
+        outcome, refused = "interrupted", False
         try:
             server = self._cloud.create(spec)
             outcome = f"server {server.id}"
             return server
         except CloudError as error:
-            outcome = f"{type(error).__name__}: {error}"
+            outcome, refused = f"{type(error).__name__}: {error}", isinstance(error, OutOfCapacity | QuotaExceeded)
             raise
         finally:
-            self.attempts.append(Attempt(spec.offer, outcome, self._clock.now() - start))
+            self.attempts.append(Attempt(spec.offer, outcome, self._clock.now() - start, int(start), refused))
 
     def _made_by_another_run(self, spec: ServerSpec) -> Server | None:
         """Find the server that holds the name, if it is as good as ours would be."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 RUNNING = "running"
@@ -38,6 +38,16 @@ class Server:
     labels: Mapping[str, str]
     created: int  # epoch seconds, by the provider's clock
 
+    @property
+    def offer(self) -> Offer:
+        """What it was created from."""
+        return Offer(self.cloud, self.location, self.server_type)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What no other server has: an id is one within its cloud only."""
+        return self.cloud, self.id
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
@@ -49,7 +59,7 @@ class ServerSpec:
     labels: Mapping[str, str]
     ssh_keys: tuple[str, ...] = ()
     firewalls: tuple[str, ...] = ()
-    user_data: str = ""
+    user_data: str = field(default="", repr=False)  # it holds keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,48 @@
-"""The arguments with which Ansible modules reach a cloud, and the cloud that they name."""
+"""The arguments with which Ansible modules reach clouds, and the clouds that they name."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from parrotpark.cloud import PROVIDERS, Cloud, connect
-from parrotpark.cloud.credentials import read_credential
+from parrotpark.cloud import PROVIDERS, Account, Cloud, Offer, connect
 
-ARGUMENTS: Mapping[str, dict[str, Any]] = {
-    "provider": {"choices": list(PROVIDERS), "default": "hetzner"},
-    "endpoint": {},
-    "token_file": {"type": "path", "no_log": False},
+CLOUDS: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": {
+        "name": {"required": True},
+        "provider": {"required": True, "choices": list(PROVIDERS)},
+        "credential_file": {"type": "path", "required": True, "no_log": False},
+        "endpoint": {},
+        "region": {},
+        "project": {},
+        "image": {},
+    },
 }
 OFFERS: dict[str, Any] = {
     "type": "list",
     "elements": "dict",
     "required": True,
-    "options": {"location": {"required": True}, "server_type": {"required": True}},
+    "options": {name: {"required": True} for name in ("cloud", "location", "server_type")},
 }
 
 
-def cloud_of(params: Mapping[str, Any]) -> Cloud:
-    """Return the project that a module's parameters name.
+def accounts_of(params: Mapping[str, Any]) -> tuple[Account, ...]:
+    """Return the accounts that a module's parameters name."""
+    return tuple(map(Account.of, params["clouds"]))
+
+
+def clouds_of(params: Mapping[str, Any]) -> tuple[Cloud, ...]:
+    """Return the clouds that a module's parameters name.
 
     Raises:
-        CloudError: no token is named, or the token cannot be read.
+        CloudError: a credential cannot be read.
     """
-    credential = read_credential(params["token_file"], "HCLOUD_TOKEN", os.environ)
-    return connect(params["provider"], credential, params["endpoint"])
+    return tuple(map(connect, accounts_of(params)))
+
+
+def offers_of(params: Mapping[str, Any]) -> tuple[Offer, ...]:
+    """Return the offers that a module's parameters name, in their order."""
+    return tuple(Offer(**offer) for offer in params["offers"])

@@ -18,6 +18,13 @@ def addresses(domain: str, port: int) -> list[str]:
     return [domain] if port == HTTPS else [domain, f"{domain}:{port}"]
 
 
+def names(domain: str, sign_on_domain: str, port: int, issuer: str) -> list[str]:
+    """List the DNS names that shall lead to the entry server: none where something in front of it changes the port."""
+    if port != HTTPS:
+        return []
+    return [domain] if issuer else [domain, sign_on_domain]
+
+
 def other_addresses(domain: str) -> list[str]:
     """List what people may take for the same: through a tunnel either of the machine's own names."""
     return ["127.0.0.1"] if domain == "localhost" else []

@@ -7,28 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 
-from parrotpark.cloud import Server, connect
-from parrotpark.cloud.credentials import read_credential
+from parrotpark.cloud import Account, Server, connect
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.control.ssh import connection
 from parrotpark.shared import lease as label
-
-ROLES = ("entry", "gpu")
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """One project to ask."""
-
-    endpoint: str
-    token_file: str
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What an inventory says about where its hosts are and how to reach them."""
 
-    projects: tuple[Project, ...]
+    clouds: tuple[Account, ...]
     state_dir: Path
     vault_password_file: Path
 
@@ -37,7 +26,7 @@ class Settings:
         """Read the inputs that also create the servers; `value` returns an input by its name.
 
         Raises:
-            InvalidRequest: an input is missing or not text.
+            InvalidRequest: an input is missing or of a wrong kind.
         """
 
         def text(name: str) -> str:
@@ -47,9 +36,7 @@ class Settings:
             return found
 
         return cls(
-            projects=tuple(
-                Project(text(f"parrotpark_{role}_endpoint"), text(f"parrotpark_{role}_token_file")) for role in ROLES
-            ),
+            clouds=_accounts(value("parrotpark_clouds")),
             state_dir=Path(text("parrotpark_state_dir")).expanduser(),
             vault_password_file=Path(text("parrotpark_vault_password_file")).expanduser(),
         )
@@ -64,16 +51,15 @@ class Host:
     variables: Mapping[str, object]
 
 
-def list_servers(projects: Sequence[Project]) -> tuple[Server, ...]:
-    """Ask every project for our servers: one call each, and one more for every further 50 servers.
+def list_servers(clouds: Sequence[Account]) -> tuple[Server, ...]:
+    """Ask every cloud for our servers: one call each, and one more for every further 50 servers.
 
     Raises:
         CloudError: a cloud does not answer or refuses, so nobody knows which hosts there are.
     """
     servers: list[Server] = []
-    for project in projects:
-        credential = read_credential(project.token_file, None, {})
-        servers += connect("hetzner", credential, project.endpoint).servers({label.ROLE: None})
+    for account in clouds:
+        servers += connect(account).servers({label.ROLE: None})
     return tuple(servers)
 
 
@@ -98,6 +84,7 @@ def _host(server: Server, ssh_directory: PurePath | None, jump: tuple[str, str] 
         facts[key.removeprefix(label.PREFIX)] = server.labels.get(key)
     groups = [
         server.labels[label.ROLE],
+        f"cloud_{server.cloud}",
         f"location_{server.location}",
         *(f"{kind}_{server.labels[key]}" for kind, key in _GROUPED.items() if key in server.labels),
     ]
@@ -107,6 +94,19 @@ def _host(server: Server, ssh_directory: PurePath | None, jump: tuple[str, str] 
         if ssh_directory is not None:
             address = connection(server.name, server.ipv4, ssh_directory, jump)
     return Host(server.name, tuple(map(group_name, groups)), {**address, "parrotpark_server": facts})
+
+
+def _accounts(value: object) -> tuple[Account, ...]:
+    try:
+        accounts = tuple(Account.of(entry) for entry in value)  # type: ignore[attr-defined]  # judged by trying
+    except (AttributeError, TypeError) as error:
+        raise InvalidRequest(
+            f"parrotpark_clouds is missing from the inventory, or is no list of clouds ({error}): "
+            "docs/inputs.md explains it"
+        ) from None
+    if not accounts:
+        raise InvalidRequest("parrotpark_clouds names no cloud: docs/inputs.md explains it")
+    return accounts
 
 
 _GROUPED = {"slot": label.SLOT, "state": label.STATE}

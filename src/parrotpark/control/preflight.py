@@ -117,11 +117,14 @@ def placeholders(given: Mapping[str, object]) -> list[str]:
 
 def unmatched(given: Mapping[str, object], schema: Options) -> list[str]:
     """Refuse texts that do not match the schema's `pattern`."""
-    return [
+    problems = [
         f"{name} is {given[name]!r}: {description(option)}"
         for name, option in schema.items()
         if "pattern" in option and name in given and not re.fullmatch(str(option["pattern"]), str(given[name]))
     ]
+    for name, item, nested in _nested(given, schema):
+        problems += [f"{name}: {problem}" for problem in unmatched(item, nested)]
+    return problems
 
 
 def missing_files(given: Mapping[str, object], schema: Options) -> list[str]:
@@ -131,20 +134,27 @@ def missing_files(given: Mapping[str, object], schema: Options) -> list[str]:
     """
     problems = []
     for name, option in schema.items():
-        value = given.get(name)
-        nested = option.get("options")
-        if isinstance(nested, Mapping):
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, Mapping):
-                    problems += [f"{name}: {problem}" for problem in missing_files(item, nested)]
-        elif option.get("must_exist") is True:
-            paths = [text for text in _texts(value) if option.get("type") != "str" or text.startswith(("/", "~/"))]
+        if option.get("must_exist") is True:
+            texts = _texts(given.get(name))
+            paths = [text for text in texts if option.get("type") != "str" or text.startswith(("/", "~/"))]
             problems += [
                 f"{name} names {path}, which does not exist: {description(option)}"
                 for path in paths
                 if not Path(path).expanduser().exists()
             ]
+    for name, item, nested in _nested(given, schema):
+        problems += [f"{name}: {problem}" for problem in missing_files(item, nested)]
     return problems
+
+
+def _nested(given: Mapping[str, object], schema: Options) -> Iterator[tuple[str, Mapping[str, object], Options]]:
+    """List the mappings within inputs, each with the input's name and the schema's options of it."""
+    for name, option in schema.items():
+        value, nested = given.get(name), option.get("options")
+        if isinstance(nested, Mapping):
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, Mapping):
+                    yield name, item, nested
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -76,7 +76,7 @@ def edges(root: Path) -> Iterator[str]:
     def box(role: str) -> str:
         return next(f"{machine}_{role}" for machine, roles in servers.items() if role in roles)
 
-    yield _arrow("people", "entry", ports(wired["hcloud_project_firewall_rules"], wired))
+    yield _arrow("people", "entry", ports(wired["cloud_project_firewall_rules"], wired))
     rules = wired["gpu_project"]["firewall_rules"]
     yield _arrow("people", "gpu", ports([rule for rule in rules if _ANYWHERE in rule["source_ips"]], wired))
     yield _arrow("entry", "gpu", ports([rule for rule in rules if _ANYWHERE not in rule["source_ips"]], wired))

@@ -80,7 +80,7 @@ class Create:
     """Make a server for the slot."""
 
     slot: SlotDocument
-    image: Image
+    images: tuple[Image, ...]  # the current one of every cloud that has it
 
     def __str__(self) -> str:
         return f"{self.slot.name}: create from the golden image"

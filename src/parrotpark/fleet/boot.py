@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
-from parrotpark.cloud import Image, ServerSpec
+from parrotpark.cloud import Image, Offer, ServerSpec
 from parrotpark.fleet.config import ConfigError, Fleet
 from parrotpark.shared.cloud_config import cloud_config
 from parrotpark.shared.lease import GPU, Lease, State
@@ -28,23 +29,26 @@ def user_data(slot: SlotDocument, until: int) -> str:
     return text
 
 
-def specs(fleet: Fleet, slot: SlotDocument, image: Image, now: int) -> list[ServerSpec]:
-    """Describe the slot's server, once for every offer; `now` is epoch seconds.
+def specs(
+    fleet: Fleet, slot: SlotDocument, images: Sequence[Image], offers: Sequence[Offer], now: int
+) -> list[ServerSpec]:
+    """Describe the slot's server, once for each of the offers, whose clouds have images; `now` is epoch seconds.
 
     Its first lease lasts as long as the host may take to serve: whatever happens to us, it ends by itself.
     """
     until = now + fleet.ready_seconds
     lease = Lease(GPU, slot.name, State.WAKING, fleet.maker, fleet.fingerprint, until)
     text = user_data(slot, until)
+    ids = {image.cloud: image.id for image in images}
     return [
         ServerSpec(
             name=slot.name,
             offer=offer,
-            image=image.id,
+            image=ids[offer.cloud],
             labels=lease.labels(),
             ssh_keys=fleet.ssh_keys,
             firewalls=fleet.firewalls,
             user_data=text,
         )
-        for offer in fleet.offers
+        for offer in offers
     ]

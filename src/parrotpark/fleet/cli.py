@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from parrotpark.cloud import connect
-from parrotpark.cloud.credentials import read_credential
 from parrotpark.cloud.errors import CloudError
 from parrotpark.fleet import health, verbs
 from parrotpark.fleet.actions import Shortfall
@@ -85,10 +84,9 @@ def _number(text: str) -> int:
 
 
 def _keeper(fleet: Fleet) -> Keeper:
-    cloud = connect(fleet.provider, read_credential(fleet.token_file, None, {}), fleet.endpoint)
     clock = SystemClock()
     progress = Progress(clock, History(fleet.state_dir / "history.jsonl"), lambda line: print(line, flush=True))
-    return Keeper(fleet, cloud, clock, PacketFilter(fleet.ports), health.ready, progress)
+    return Keeper(fleet, map(connect, fleet.clouds), clock, PacketFilter(fleet.ports), health.ready, progress)
 
 
 def _run(verb: str, keeper: Keeper, wish: Wish, *, check: bool) -> Report:

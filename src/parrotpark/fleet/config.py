@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_interface
 from pathlib import Path
 
-from parrotpark.cloud import PROVIDERS, Offer
+from parrotpark.cloud import PROVIDERS, Account, Offer
 from parrotpark.shared import slot_document
 from parrotpark.shared.lease import FINGERPRINT_LENGTH, MAX_LENGTH, label_value
 from parrotpark.shared.reader import Reader
@@ -36,9 +36,7 @@ class Model:
 class Fleet:
     """Everything a wake needs to know."""
 
-    provider: str
-    endpoint: str | None
-    token_file: str
+    clouds: tuple[Account, ...]
     offers: tuple[Offer, ...]  # in order of preference
     ssh_keys: tuple[str, ...]
     firewalls: tuple[str, ...]
@@ -54,6 +52,9 @@ class Fleet:
     wish_file: Path
     state_dir: Path
     leases_dir: Path
+    bill_file: Path
+    prices: Mapping[Offer, float]  # euros an hour without VAT, where the inventory gives them
+    monthly_cap: float | None  # euros without VAT
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -69,12 +70,11 @@ def load(path: Path) -> Fleet:
     """
     problems: list[str] = []
     top = _Settings(_json(path), problems)
-    slots_file = top.path("slots_file")
+    slots_file, credentials = top.path("slots_file"), top.path("credentials_dir")
+    priced = top.each("offers", lambda offer: (_offer(offer), offer.euros("price")))
     fleet = Fleet(
-        provider=top.text("provider", PROVIDERS.__contains__, f"one of {', '.join(PROVIDERS)}"),
-        endpoint=top.optional("endpoint", _is_url, "a URL, or left out for the provider's own"),
-        token_file=str(top.path("token_file")),
-        offers=top.each("offers", lambda offer: Offer(offer.name("location"), offer.name("server_type"))),
+        clouds=top.each("clouds", lambda cloud: _account(cloud, credentials)),
+        offers=tuple(offer for offer, _ in priced),
         ssh_keys=top.names("ssh_keys"),
         firewalls=top.names("firewalls"),
         fingerprint=top.text("fingerprint", _is_fingerprint, f"{FINGERPRINT_LENGTH} hexadecimal digits"),
@@ -89,10 +89,20 @@ def load(path: Path) -> Fleet:
         wish_file=top.path("wish_file"),
         state_dir=top.path("state_dir"),
         leases_dir=top.path("leases_dir"),
+        bill_file=top.path("bill_file"),
+        prices={offer: price for offer, price in priced if price is not None},
+        monthly_cap=top.euros("monthly_cap"),
     )
     top.end()
     if not problems and fleet.hosts > len(fleet.slots):
         problems.append(f"hosts is {fleet.hosts}, but {slots_file} has only {len(fleet.slots)} slots")
+    known = [cloud.name for cloud in fleet.clouds]
+    problems.extend(f"clouds: {name} is named twice" for name in sorted(_duplicates(known)))
+    problems.extend(
+        f"offers: cloud {offer.cloud!r} is not in clouds, which has {', '.join(known)}"
+        for offer in fleet.offers
+        if known and offer.cloud not in known
+    )
     if not problems and fleet.drain_seconds * 3 > fleet.lease_seconds:
         # While some hosts are drained, the leases of the others are not renewed.
         problems.append(f"drain_seconds must be at most a third of lease_seconds, {fleet.lease_seconds // 3}")
@@ -110,6 +120,13 @@ class _Settings(Reader):
             return default
         return super().number(key, low, high)
 
+    def euros(self, key: str) -> float | None:
+        value = self._take(key)
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0):
+            return value
+        self._problems.append(f"{self._full(key)} must be a number of euros, or left out")
+        return None
+
     def optional(self, key: str, valid: Callable[[str], bool], what: str) -> str | None:
         if self._values.get(key) in (None, ""):
             self._known.add(key)
@@ -117,7 +134,7 @@ class _Settings(Reader):
         return self.text(key, valid, what)
 
     def name(self, key: str) -> str:
-        return self.text(key, lambda text: text.strip() != "", "a name")
+        return self.text(key, _is_said, "a name")
 
     def path(self, key: str) -> Path:
         return Path(self.text(key, lambda text: text.startswith("/"), "an absolute path"))
@@ -126,7 +143,7 @@ class _Settings(Reader):
         if not self._values.get(key):
             self._known.add(key)
             return ()
-        return self.texts(key, lambda text: text.strip() != "", "a name")
+        return self.texts(key, _is_said, "a name")
 
     def each[T](self, key: str, make: Callable[[_Settings], T]) -> tuple[T, ...]:
         values = self._take(key)
@@ -140,6 +157,24 @@ class _Settings(Reader):
         for reader in readers:
             reader.end()
         return made
+
+
+def _account(cloud: _Settings, credentials: Path) -> Account:
+    name = cloud.text("name", _is_label, f"a label: at most {MAX_LENGTH} letters, digits, '-', '_' or '.'")
+    return Account.of(
+        {
+            "name": name,
+            "provider": cloud.text("provider", PROVIDERS.__contains__, f"one of {', '.join(PROVIDERS)}"),
+            "credential_file": str(credentials / name),
+            "endpoint": cloud.optional("endpoint", _is_url, "a URL, or left out for the provider's own"),
+            "region": cloud.optional("region", _is_said, "a name"),
+            "project": cloud.optional("project", _is_said, "an id"),
+        }
+    )
+
+
+def _offer(offer: _Settings) -> Offer:
+    return Offer(offer.name("cloud"), offer.name("location"), offer.name("server_type"))
 
 
 def _slots(path: Path, problems: list[str]) -> tuple[SlotDocument, ...]:
@@ -175,6 +210,10 @@ def _json(path: Path) -> object:
 
 def _duplicates(values: Sequence[str]) -> set[str]:
     return {value for value in values if values.count(value) > 1}
+
+
+def _is_said(text: str) -> bool:
+    return text.strip() != ""
 
 
 def _is_url(text: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from parrotpark.cloud import OFF, Image, Leftover, Server
+from parrotpark.cloud.acquire import Attempt
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
+from parrotpark.fleet.bill import capped
 from parrotpark.fleet.config import Fleet
 from parrotpark.fleet.errors import WrongProject
 from parrotpark.fleet.losses import Loss, next_try
@@ -33,6 +35,10 @@ class Seen:
     ready: frozenset[str]  # names of the slots in which all models answer
     losses: Sequence[Loss]  # oldest first
     patience: int  # seconds for a host that stopped answering to come back by itself
+    silent: Mapping[str, str] = field(default_factory=dict)  # clouds that cannot be asked, and why
+    hidden: frozenset[str] = frozenset()  # names of the slots whose server may live in one of those
+    attempts: Sequence[Attempt] = ()  # to create hosts, oldest first
+    spent: float = 0.0  # euros of this month, without VAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +70,24 @@ def decide(fleet: Fleet, wish: Wish, seen: Seen) -> tuple[Action, ...]:
     alive = [host for host in hosts if host.server not in [action.server for action in lost]]
 
     # There are never more than slots.
-    number = fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
+    wished = fleet.hosts if wish.hosts is None else min(wish.hosts, len(fleet.slots))
+    over = capped(seen.spent, fleet.monthly_cap)
+    number = 0 if over else wished
     # A host that does not serve yet is missed least, then the one in the highest slot.
     order = sorted(alive, key=lambda host: (not host.serves(), fleet.slots.index(host.slot)))
     wanted, surplus = order[:number], order[number:]
-    image = images.current(seen.images, fleet.fingerprint)
-    stale = _replaceable(fleet, wanted, number) if image else []
+    current = _bootable(fleet, seen)
+    stale = _replaceable(fleet, wanted, number) if current else []
     kept = [host for host in wanted if host not in stale]
+    free = _free(fleet, seen, kept)[: max(0, number - len(kept) - len(seen.hidden))]
     return (
         *_upkeep(fleet, seen, kept),
         *swept,
         *_removals(seen),
-        *(Delete(host.server, host.slot, "it is not wished for") for host in reversed(surplus)),
+        *(Delete(host.server, host.slot, over or "it is not wished for") for host in reversed(surplus)),
         *(Delete(host.server, host.slot, "it is not of the current image") for host in stale),
-        *_creations(fleet, seen, _free(fleet, kept)[: number - len(kept)], image, loss_of(swept, seen.now)),
+        *(Shortfall(slot, over) for slot in fleet.slots[:wished] if over),
+        *_creations(fleet, seen, free, current, loss_of(swept, seen.now)),
     )
 
 
@@ -107,7 +117,7 @@ def _unleased(fleet: Fleet, seen: Seen) -> tuple[Sweep, ...]:
         role = server.labels.get(label.ROLE)
         if role not in (None, GPU):
             raise WrongProject(
-                f"{fleet.token_file} opens the project of {server.name}, whose role is {role}: "
+                f"cloud {server.cloud} is the project of {server.name}, whose role is {role}: "
                 "give the GPU hosts a project of their own; nothing is touched"
             )
     judged = ((server, _objection(fleet, server, seen.now)) for server in seen.servers)
@@ -171,9 +181,10 @@ def _pick(hosts: Sequence[Host]) -> tuple[list[Host], list[Host]]:
     return list(picked.values()), [host for host in hosts if picked[host.slot.name] is not host]
 
 
-def _seniority(host: Host) -> tuple[bool, int, str]:
-    # Ids are numbers that grow: a shorter one is older.
-    return host.lease.state is not State.SERVING, len(host.server.id), host.server.id
+def _seniority(host: Host) -> tuple[bool, int, int, str]:
+    # Where ids are numbers, they grow: a shorter one is older.
+    server = host.server
+    return host.lease.state is not State.SERVING, server.created, len(server.id), server.id
 
 
 def _replaceable(fleet: Fleet, wanted: Sequence[Host], number: int) -> list[Host]:
@@ -203,20 +214,27 @@ def _upkeep(fleet: Fleet, seen: Seen, hosts: Sequence[Host]) -> list[Action]:
     return actions
 
 
-def _free(fleet: Fleet, kept: Sequence[Host]) -> list[SlotDocument]:
+def _bootable(fleet: Fleet, seen: Seen) -> tuple[Image, ...]:
+    """List the current image of every cloud in which a host may be created."""
+    offered = {offer.cloud for offer in fleet.offers}
+    found = images.current_by_cloud(seen.images, fleet.fingerprint)
+    return tuple(image for cloud, image in found.items() if cloud in offered)
+
+
+def _free(fleet: Fleet, seen: Seen, kept: Sequence[Host]) -> list[SlotDocument]:
     """List the slots in which a server can be made once everything that has to go is gone."""
-    taken = {host.slot.name for host in kept}
+    taken = {host.slot.name for host in kept} | seen.hidden
     return [slot for slot in fleet.slots if slot.name not in taken]
 
 
 def _creations(
-    fleet: Fleet, seen: Seen, slots: Sequence[SlotDocument], image: Image | None, lost_now: Loss | None
+    fleet: Fleet, seen: Seen, slots: Sequence[SlotDocument], current: tuple[Image, ...], lost_now: Loss | None
 ) -> list[Action]:
     losses = (*seen.losses, lost_now) if lost_now else seen.losses
     if (at := next_try(losses)) > seen.now:
         return [Shortfall(slot, pause(losses, at)) for slot in slots]
-    if image:
-        return [Create(slot, image) for slot in slots]
+    if current:
+        return [Create(slot, current) for slot in slots]
     if any(_bakes(fleet, server, seen.now) for server in seen.servers):
         return []  # there will be one soon
     why = (

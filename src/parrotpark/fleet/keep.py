@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from parrotpark.cloud import Cloud, Server
+from parrotpark.cloud import Cloud, Image, Leftover, Server, ServerSpec, SeveralClouds
 from parrotpark.cloud.acquire import Acquirer, table
 from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, Transient
-from parrotpark.fleet import boot, decide
+from parrotpark.fleet import attempts, boot, decide
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
+from parrotpark.fleet.attempts import Attempts
+from parrotpark.fleet.bill import Bills, known_prices, warning
 from parrotpark.fleet.config import Fleet
-from parrotpark.fleet.decide import Seen
+from parrotpark.fleet.decide import Host, Seen
 from parrotpark.fleet.drain import Gate, drain
 from parrotpark.fleet.errors import FleetError, GateError, NotMade
 from parrotpark.fleet.leases import Leases
 from parrotpark.fleet.losses import Losses
+from parrotpark.fleet.whereabouts import Whereabout, Whereabouts, hidden
 from parrotpark.golden import images
 from parrotpark.shared import lease as label
 from parrotpark.shared.clock import Clock
@@ -52,28 +55,56 @@ class Outcome:
 class Keeper:
     """Brings the fleet closer to a wish, step by step."""
 
-    def __init__(self, fleet: Fleet, cloud: Cloud, clock: Clock, gate: Gate, probe: Probe, progress: Progress) -> None:
+    def __init__(
+        self, fleet: Fleet, clouds: Iterable[Cloud], clock: Clock, gate: Gate, probe: Probe, progress: Progress
+    ) -> None:
         self.fleet = fleet
         self.clock = clock
         self.progress = progress
-        self._cloud = cloud
+        self._clouds = tuple(clouds)
+        self._cloud = SeveralClouds(self._clouds)
         self._gate = gate
         self._probe = probe
         self._leases = Leases(fleet.leases_dir)
         self._losses = Losses(fleet.state_dir / "losses.json")
+        self._attempts = Attempts(fleet.state_dir / "attempts.json")
+        self._bills = Bills(fleet.bill_file)
+        self._whereabouts = Whereabouts(fleet.state_dir / "whereabouts.json")
 
     def look(self) -> Seen:
-        """See what is there.
+        """See what is there; a cloud that cannot be asked does not hold up the others.
 
         Raises:
-            CloudError: the cloud cannot be asked.
+            CloudError: no cloud can be asked.
         """
-        servers = tuple(self._cloud.servers({}))
-        golden = tuple(images.find(self._cloud))
-        leftovers = tuple(self._cloud.leftovers())
-        patience = max(PATIENCE, int(self.progress.usual("ready") or 0))
+        servers: list[Server] = []
+        golden: list[Image] = []
+        leftovers: list[Leftover] = []
+        silent: dict[str, CloudError] = {}
+        for cloud in self._clouds:
+            try:
+                found = cloud.servers({}), images.find(cloud), cloud.leftovers()
+            except CloudError as error:
+                silent[cloud.name] = error
+            else:
+                servers += found[0]
+                golden += found[1]
+                leftovers += found[2]
+        if len(silent) == len(self._clouds):
+            raise next(iter(silent.values()))
+        now = int(self.clock.now())
         return Seen(
-            int(self.clock.now()), servers, golden, leftovers, self.ready(servers), self._losses.read(), patience
+            now=now,
+            servers=tuple(servers),
+            images=tuple(golden),
+            leftovers=tuple(leftovers),
+            ready=self.ready(servers),
+            losses=self._losses.read(),
+            patience=max(PATIENCE, int(self.progress.usual("ready") or 0)),
+            silent={name: str(error) for name, error in silent.items()},
+            hidden=hidden(self._whereabouts.read(), silent, now),
+            attempts=self._attempts.read(),
+            spent=self._bills.read(now).euros,
         )
 
     def ready(self, servers: Iterable[Server]) -> frozenset[str]:
@@ -84,8 +115,9 @@ class Keeper:
         return frozenset(slot.name for slot in slots if slot.address in answering)
 
     def forget_losses(self) -> None:
-        """Let the next host be created at once, whatever happened to those before it; raises `OSError`."""
+        """Let the next host be created at once and anywhere, whatever happened to others; raises `OSError`."""
         self._losses.forget()
+        self._attempts.forget()
 
     def endpoint_ready(self) -> bool:
         """Say whether all models answer where people's requests go."""
@@ -99,7 +131,7 @@ class Keeper:
         """
         create = next((action for action in actions if isinstance(action, Create)), None)
         if create:  # one is enough: they differ only by slot
-            self._cloud.check(boot.specs(self.fleet, create.slot, create.image, int(self.clock.now())))
+            self._cloud.check(self._specs(create))
 
     def keep(self, wish: Wish) -> Outcome:
         """See, decide, and do.
@@ -109,21 +141,27 @@ class Keeper:
             WrongProject: the token opens a project that holds other servers of ours.
             OSError: the leases cannot be written.
         """
-        seen = self.look()
+        seen = self._reckoned(self.look())
+        for name, error in seen.silent.items():
+            self.progress.say(f"cloud {name} cannot be asked: {error}")
+        if soon := warning(seen.spent, self.fleet.monthly_cap):
+            self.progress.say(soon)
         actions = decide.decide(self.fleet, wish, seen)
-        going = {action.server.id for action in actions if isinstance(action, Delete | Sweep)}
+        going = {action.server.key for action in actions if isinstance(action, Delete | Sweep)}
         hosts = decide.standing(self.fleet, seen)
-        self._leases.sync({host.slot.name: host.lease.until for host in hosts if host.server.id not in going})
+        self._leases.sync({host.slot.name: host.lease.until for host in hosts if host.server.key not in going})
+        self._remember(seen, hosts)
         return self._carry_out(seen, actions)
 
     def sweep(self) -> Outcome:
         """Delete what has no valid lease, and what no server uses; raises as `keep`."""
-        seen = self.look()
+        seen = self._reckoned(self.look())
         return self._carry_out(seen, decide.sweep(self.fleet, seen))
 
     def _carry_out(self, seen: Seen, actions: Sequence[Action]) -> Outcome:
         done: list[Action] = []
         troubles: list[Trouble] = []
+        closed: set[str | None] = set()  # clouds that refuse our credential
         to_drain = [action for action in actions if isinstance(action, Delete)]
         end = self.clock.now() + self.fleet.lease_seconds / 2
         self._open_gate()  # a run that was killed while draining may have left it closed
@@ -131,6 +169,8 @@ class Keeper:
             for action in actions:
                 if self.clock.now() > end and isinstance(action, Delete | Create):
                     break  # other leases must be renewed by now: the next step does that, and goes on from here
+                if _place(action) in closed:
+                    continue  # it would fail in the same way
                 if to_drain and isinstance(action, Delete):
                     self._drain(to_drain)
                     to_drain = []
@@ -140,12 +180,47 @@ class Keeper:
                 except (CloudError, FleetError) as error:
                     troubles.append(Trouble(action, error))
                     if isinstance(error, AuthFailed):
-                        break  # every other action would fail in the same way
+                        closed.add(_place(action))
         finally:
             self._open_gate()
             if loss := decide.loss_of(done, seen.now):
                 self._losses.add(loss)
         return Outcome(seen, tuple(done), tuple(troubles))
+
+    def _reckoned(self, seen: Seen) -> Seen:
+        """Add to the bill what the servers have cost since the last step.
+
+        A server that is gone was paid for up to the last step that saw it, at most half a minute less than it cost.
+        """
+        bill = self._bills.read(seen.now)
+        offers = {*self.fleet.offers, *(server.offer for server in seen.servers)}
+        prices = known_prices(bill, offers, self.fleet.prices)
+        for offer in offers - prices.keys():
+            with suppress(CloudError):  # it is asked again in the next step
+                if (price := self._cloud.price(offer)) is not None:
+                    prices[offer] = price
+        bill = bill.with_hours(seen.servers, prices, seen.now)
+        self._bills.write(bill)
+        return replace(seen, spent=bill.euros)
+
+    def _remember(self, seen: Seen, hosts: Iterable[Host]) -> None:
+        """Write down in which cloud each slot has its server, for when that cloud does not answer."""
+        known = {slot: place for slot, place in self._whereabouts.read().items() if slot in seen.hidden}
+        seen_now = {host.slot.name: Whereabout((host.server.cloud,), host.lease.until) for host in hosts}
+        self._whereabouts.write(known | seen_now)
+
+    def _specs(self, create: Create) -> list[ServerSpec]:
+        now = int(self.clock.now())
+        bootable = {image.cloud for image in create.images}
+        offered = [offer for offer in self.fleet.offers if offer.cloud in bootable]
+        if self.fleet.monthly_cap is not None:
+            prices = known_prices(self._bills.read(now), offered, self.fleet.prices)
+            if not (priced := [offer for offer in offered if offer in prices]):
+                names = ", ".join(map(str, offered))
+                raise NotMade(f"nobody knows what {names} costs, and there is a cap: set `price` of the offer")
+            offered = priced
+        offers = attempts.awake(offered, self._attempts.read(), now)
+        return boot.specs(self.fleet, create.slot, create.images, offers, now)
 
     def _do(self, action: Action) -> None:
         match action:
@@ -184,10 +259,14 @@ class Keeper:
     def _create(self, action: Create) -> None:
         # Its lease need not be published: the new host knows the end from its slot document.
         acquirer = Acquirer(self._cloud, self.clock)
-        specs = boot.specs(self.fleet, action.slot, action.image, int(self.clock.now()))
+        specs = self._specs(action)
+        clouds = tuple(sorted({spec.offer.cloud for spec in specs}))
+        until = int(self.clock.now()) + self.fleet.ready_seconds
+        self._whereabouts.write(self._whereabouts.read() | {action.slot.name: Whereabout(clouds, until)})
         try:
             acquirer.acquire(specs)
         finally:
+            self._attempts.add(acquirer.attempts)
             if len(acquirer.attempts) > 1:
                 self.progress.say(f"{action.slot.name}: what was tried:\n{table(acquirer.attempts)}")
 
@@ -209,3 +288,14 @@ class Keeper:
         # If the packet filter cannot be changed, nothing can have been closed either.
         with suppress(GateError):
             self._gate.close(())
+
+
+def _place(action: Action) -> str | None:
+    """Name the cloud that the action changes; None for a server that is yet to be made, in one of several."""
+    match action:
+        case Create() | Shortfall():
+            return None
+        case Remove(leftover):
+            return leftover.cloud
+        case Renew() | MarkServing() | MarkSilent() | Delete() | Sweep():
+            return action.server.cloud

@@ -115,7 +115,7 @@ def fulfil(keeper: Keeper, wish: Wish) -> Report:
         if any(isinstance(action, Delete | MarkServing) for action in outcome.done):
             patience.renew()
         if not outcome.done:
-            missing = _missing(keeper, outcome)
+            missing = _missing(keeper, wish, outcome)
             if missing is None:
                 break
             patience.wait_for(missing, "" if outcome.troubles else "ready")
@@ -167,13 +167,15 @@ def _step(keeper: Keeper, wish: Wish) -> Outcome:
     return outcome
 
 
-def _missing(keeper: Keeper, outcome: Outcome) -> str | None:
+def _missing(keeper: Keeper, wish: Wish, outcome: Outcome) -> str | None:
     """Say why the wish is not fulfilled, after a step in which nothing was done."""
     if outcome.troubles:
         return str(outcome.troubles[0])
     hosts = decide.standing(keeper.fleet, outcome.seen)
     if silent := [host.slot.name for host in hosts if not host.serves()]:
         return f"{', '.join(silent)}: the models do not answer yet"
+    if outcome.seen.silent and (wish.hosts == 0 or outcome.seen.hidden):
+        return "; ".join(f"cloud {name} cannot be asked: {error}" for name, error in outcome.seen.silent.items())
     if hosts and not keeper.endpoint_ready():
         return NO_ENDPOINT
     return None

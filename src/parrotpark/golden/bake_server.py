@@ -46,6 +46,11 @@ class Plan:
     labels: Mapping[str, str]
 
 
+def name_at(prefix: str, cloud: str) -> str:
+    """Name the server that an image is baked on in a cloud: the inventory holds those of all clouds at once."""
+    return f"{prefix}-{cloud}"
+
+
 def find(cloud: Cloud, name: str) -> Sequence[Server]:
     """List the servers that were made to bake on under this name: one call."""
     return cloud.servers({label.ROLE: GPU, label.SLOT: name})

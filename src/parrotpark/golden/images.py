@@ -23,3 +23,10 @@ def newest(images: Sequence[Image]) -> Image | None:
 def current(images: Sequence[Image], whole: str) -> Image | None:
     """Choose the newest image of the fingerprint."""
     return newest([image for image in images if image.labels.get(label.FINGERPRINT) == whole])
+
+
+def current_by_cloud(images: Sequence[Image], whole: str) -> dict[str, Image]:
+    """Choose the newest image of the fingerprint in every cloud that has one."""
+    clouds = {image.cloud for image in images}
+    found = {cloud: current([image for image in images if image.cloud == cloud], whole) for cloud in sorted(clouds)}
+    return {cloud: image for cloud, image in found.items() if image}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from parrotpark.cloud import Cloud, Image, Server
@@ -61,11 +61,14 @@ def surplus(images: Sequence[Image], current: Image | None) -> tuple[Image, ...]
     return () if current is None else tuple(image for image in images if image.id != current.id)
 
 
-def describe(images: Sequence[Image], fingerprint: Fingerprint) -> str:
-    """Tell people in one line how things are."""
-    if current(images, fingerprint.whole):
+def describe(images: Mapping[str, Sequence[Image]], fingerprint: Fingerprint) -> str:
+    """Tell people in one line how things are; `images` are those of every cloud."""
+    stale = {cloud: found for cloud, found in images.items() if not current(found, fingerprint.whole)}
+    if not stale:
         return "image current"
-    return f"stale: {why_stale(images, fingerprint)}"
+    if len(stale) < len(images):
+        return f"image current, but none at {', '.join(stale)}"
+    return f"stale: {why_stale([image for found in stale.values() for image in found], fingerprint)}"
 
 
 def to_make(images: Sequence[Image], servers: Sequence[Server], fingerprint: Fingerprint) -> Plan:

@@ -188,8 +188,8 @@ def test_hosts_share_the_load_and_one_may_die(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"token_file": "/etc/hostname"}, "check the token in /etc/hostname"),
-        ({"offers": [{"location": "fsn1", "server_type": "renamed"}]}, "server type 'renamed' is unknown"),
+        ({"credentials_dir": "/run/wrong"}, "check the token in /run/wrong/gpu"),
+        ({"offers": [{"cloud": "gpu", "location": "fsn1", "server_type": "renamed"}]}, "server type 'renamed' is unknown"),
         ({"fingerprint": "0" * 32}, "run make wake"),
     ],
     ids=["token", "type", "image"],
@@ -198,6 +198,7 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(
     entry: Host, project: Client, changes: dict[str, Any], says: str
 ) -> None:
     entry.check_output("systemctl stop parrotpark-keep.timer && parrotpark sleep")
+    entry.check_output("install -D --mode=0600 /etc/hostname /run/wrong/gpu")
     with configured(entry, **changes) as config:
         wake = entry.run(f"parrotpark wake --config {config}")
     assert wake.rc == 1

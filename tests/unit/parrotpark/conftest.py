@@ -14,7 +14,18 @@ import requests
 from hypothesis import settings
 from urllib3.exceptions import ProtocolError
 
-from parrotpark.cloud import OFF, RUNNING, Cloud, Credential, Image, Leftover, Offer, Server, ServerSpec
+from parrotpark.cloud import (
+    OFF,
+    RUNNING,
+    Account,
+    Cloud,
+    Furnishing,
+    Image,
+    Leftover,
+    Offer,
+    Server,
+    ServerSpec,
+)
 from parrotpark.cloud.errors import CloudError, InvalidRequest
 from parrotpark.cloud.hetzner import HetznerCloud
 from tests.cloud_in_memory import TOKENS, Served, serving
@@ -23,23 +34,31 @@ from tests.cloud_in_memory import TOKENS, Served, serving
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-HERE = Offer("fsn1", "gpu-l4")
-THERE = Offer("nbg1", "gpu-l4")
+HERE = Offer("fake", "fsn1", "gpu-l4")
+THERE = Offer("fake", "nbg1", "gpu-l4")
 
 
 class FakeCloud:
     """A cloud whose servers are only remembered, and whose offers can be made to refuse."""
 
-    provider = "fake"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = "fake") -> None:
+        self.name = name
         self.calls: list[str] = []
         self.running: dict[str, Server] = {}
         self.saved: dict[str, Image] = {}
         self.unused: dict[str, Leftover] = {}
         self.refusals: dict[Offer, CloudError] = {}
-        self.offers = {HERE, THERE}
+        self.offers = {replace(offer, cloud=name) for offer in (HERE, THERE)}
+        self.prices: dict[Offer, float] = {}
+        self.checked: list[ServerSpec] = []
         self._ids = map(str, itertools.count(1))
+
+    def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
+        self.calls.append(f"furnish {wanted.firewall}{' in a check' if check else ''}")
+        return [f"firewall {wanted.firewall} made"]
+
+    def price(self, offer: Offer) -> float | None:
+        return self.prices.get(offer)
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         return [server for server in self.running.values() if _carries(server, labels)]
@@ -48,6 +67,7 @@ class FakeCloud:
         for spec in specs:
             if spec.offer not in self.offers:
                 raise InvalidRequest(f"{spec.offer} is unknown")
+            self.checked.append(spec)
 
     def create(self, spec: ServerSpec) -> Server:
         self.calls.append(f"create {spec.name} as {spec.offer}")
@@ -61,7 +81,7 @@ class FakeCloud:
             id=next(self._ids),
             name=name,
             status=RUNNING,
-            provider=self.provider,
+            cloud=self.name,
             location=offer.location,
             server_type=offer.server_type,
             image=image,
@@ -90,9 +110,15 @@ class FakeCloud:
         self.running[server.id] = replace(server, status=OFF)
         return self.save(labels, description=description)
 
-    def save(self, labels: Mapping[str, str], *, description: str = "golden") -> Image:
+    def save(self, labels: Mapping[str, str], *, description: str = "golden", created: int | None = None) -> Image:
         """Put an image there, newer than all others, as if somebody had made it before."""
-        image = Image(next(self._ids), description, created=len(self.saved), labels=dict(labels))
+        image = Image(
+            next(self._ids),
+            self.name,
+            description,
+            created=len(self.saved) if created is None else created,
+            labels=dict(labels),
+        )
         self.saved[image.id] = image
         return image
 
@@ -112,6 +138,12 @@ def _carries(thing: Server | Image, labels: Mapping[str, str | None]) -> bool:
     return all(key in thing.labels and value in (None, thing.labels[key]) for key, value in labels.items())
 
 
+@pytest.fixture(scope="session")
+def make_cloud() -> Callable[[str], FakeCloud]:
+    """Makes a cloud of that name."""
+    return FakeCloud
+
+
 @pytest.fixture
 def cloud() -> FakeCloud:
     fake = FakeCloud()
@@ -127,9 +159,16 @@ def local_cloud(tmp_path: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def credential() -> Credential:
-    token = next(token for token, project in TOKENS.items() if project == "gpu")
-    return Credential(token, "the token of the test")
+def token() -> str:
+    return next(token for token, project in TOKENS.items() if project == "gpu")
+
+
+@pytest.fixture
+def account(local_cloud: Served, token: str, tmp_path: Path) -> Account:
+    """The project of the GPU hosts in the empty local cloud."""
+    file = tmp_path / "gpu.token"
+    file.write_text(token)
+    return Account("gpu", "hetzner", str(file), local_cloud.endpoint)
 
 
 @pytest.fixture
@@ -140,10 +179,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hetzner(local_cloud: Served, credential: Credential) -> HetznerCloud:
+def hetzner(account: Account, token: str) -> HetznerCloud:
     """The empty local cloud through our client."""
     # A busy machine is given some time for what runs behind a call.
-    return HetznerCloud(credential, local_cloud.endpoint, sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
+    return HetznerCloud(account, token, sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
 
 
 class Network:

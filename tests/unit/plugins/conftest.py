@@ -74,10 +74,35 @@ def token() -> str:
 
 
 @pytest.fixture
-def token_file(token: str, tmp_path: Path) -> str:
+def credential_file(token: str, tmp_path: Path) -> str:
     path = tmp_path / "token"
     path.write_text(token)
     return str(path)
+
+
+@pytest.fixture
+def gpu(local_cloud: Served, credential_file: str) -> dict[str, str]:
+    """The project of the GPU hosts as a module is given a cloud."""
+    return {
+        "name": "gpu",
+        "provider": "hetzner",
+        "credential_file": credential_file,
+        "endpoint": local_cloud.endpoint,
+        "image": "debian-13",
+    }
+
+
+@pytest.fixture
+def other_token() -> str:
+    return next(token for token, project in TOKENS.items() if project == "entry")
+
+
+@pytest.fixture
+def other(gpu: dict[str, str], other_token: str, tmp_path: Path) -> dict[str, str]:
+    """A second cloud: the other project."""
+    path = tmp_path / "other.token"
+    path.write_text(other_token)
+    return {**gpu, "name": "other", "credential_file": str(path)}
 
 
 @pytest.fixture

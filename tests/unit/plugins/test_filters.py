@@ -113,9 +113,43 @@ def test_models() -> None:
     ]
 
 
+CLOUDS: list[dict[str, Any]] = [
+    {"name": "entry", "provider": "hetzner", "credential_file": "~/entry.token"},
+    {"name": "gpu", "provider": "hetzner", "credential_file": "/gpu.token", "endpoint": "https://gpu", "image": None},
+]
+
+
+def test_clouds_are_chosen_by_their_names_and_written_whole(home: Path) -> None:
+    own = {"endpoint": "https://api.hetzner.cloud/v1", "image": "debian-13"}
+    entry = {"name": "entry", "provider": "hetzner", "credential_file": f"{home}/entry.token", **own}
+    gpu = {**CLOUDS[1], "image": "debian-13"}
+    offers = [{"cloud": "gpu"}, {"cloud": "entry"}, {"cloud": "gpu"}]
+    chosen = "clouds | parrotpark_clouds(offers | map(attribute='cloud'))"
+    assert evaluate(chosen, clouds=CLOUDS, offers=offers) == [entry, gpu]
+    assert evaluate(chosen, clouds=CLOUDS, offers=offers[:1]) == [gpu]
+    assert evaluate("clouds | parrotpark_clouds(['entry', 'gpu']) | parrotpark_clouds(['gpu'])", clouds=CLOUDS) == [gpu]
+
+
+def test_what_opens_the_clouds_is_read_by_their_names(home: Path) -> None:
+    (home / "entry.token").write_text("one\n")
+    (home / "gpu.token").write_text("two")
+    clouds = [CLOUDS[0], CLOUDS[1] | {"credential_file": str(home / "gpu.token")}]
+    assert evaluate("clouds | parrotpark_credentials", clouds=clouds) == {"entry": "one", "gpu": "two"}
+    with pytest.raises(AnsibleError, match=r"the credential file /gpu\.token of cloud gpu does not exist: put the API"):
+        evaluate("clouds | parrotpark_credentials", clouds=CLOUDS)
+
+
+def test_bake_servers_are_named_as_the_module_names_them() -> None:
+    assert evaluate("['a', 'b'] | map('parrotpark_bake_name', 'gpu-bake')") == ["gpu-bake-a", "gpu-bake-b"]
+
+
 @pytest.mark.parametrize(
     ("expression", "message"),
     [
+        (
+            "[{'name': 'a', 'provider': 'hetzner', 'credential_file': '/f'}] | parrotpark_clouds(['b'])",
+            "cloud 'b' is not in parrotpark_clouds, which has: a",
+        ),
         ("300 | parrotpark_slots('10.78.0.0/24')", "300 slots from address 11 on do not fit into 10.78.0.0/24"),
         ("['gone'] | parrotpark_fingerprint('/nowhere', {})", "/nowhere/gone shapes a GPU host, but does not exist"),
         ("[] | parrotpark_vllm_models", "no model has the purpose chat: add one"),

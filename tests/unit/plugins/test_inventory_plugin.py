@@ -14,39 +14,34 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultSecret
 from ansible.plugins.loader import inventory_loader
 
-from parrotpark.cloud import Cloud, Credential, Offer, ServerSpec, connect
+from parrotpark.cloud import Account, Cloud, Offer, ServerSpec, connect
 from parrotpark.shared.lease import Lease, State
-from tests.cloud_in_memory import Served
 
 type Load = Callable[..., InventoryData]
 
 
 @pytest.fixture
-def cloud(local_cloud: Served, token: str) -> Cloud:
+def cloud(gpu: dict[str, str]) -> Cloud:
     """A project with one GPU host."""
-    cloud = connect("hetzner", Credential(token, "the test"), local_cloud.endpoint)
+    cloud = connect(Account.of(gpu))
     labels = Lease("gpu", "gpu-1", State.SERVING, "me", "abc", 1_800_000_000).labels()
-    cloud.create(ServerSpec("gpu-1", Offer("fsn1", "ccx33"), "debian-13", labels))
+    cloud.create(ServerSpec("gpu-1", Offer("gpu", "fsn1", "ccx33"), "debian-13", labels))
     return cloud
 
 
 @pytest.fixture
-def load(local_cloud: Served, token: str, tmp_path: Path) -> Load:
-    (tmp_path / "token").write_text(token)
+def load(gpu: dict[str, str], other: dict[str, str], tmp_path: Path) -> Load:
+    entry = other | {"name": "entry", "credential_file": "{{ inventory_dir }}/{{ 'other' }}.token"}
 
     def load(
-        *, inputs: dict[str, str | None] | None = None, secrets: list[Any] | None = None, **options: Any
+        *, inputs: dict[str, Any] | None = None, secrets: list[Any] | None = None, **options: Any
     ) -> InventoryData:
         given = {
-            "parrotpark_entry_endpoint": local_cloud.endpoint,
-            "parrotpark_entry_token_file": "{{ inventory_dir }}/entry",
-            "parrotpark_gpu_endpoint": "{{ parrotpark_entry_endpoint }}",
-            "parrotpark_gpu_token_file": "{{ inventory_dir }}/token",
+            "parrotpark_clouds": [entry, gpu],
             "parrotpark_state_dir": str(tmp_path / "state"),
             "parrotpark_vault_password_file": str(tmp_path / "vault-password"),
             **(inputs or {}),
         }
-        (tmp_path / "entry").write_text("e" * 64)
         (tmp_path / "group_vars").mkdir(exist_ok=True)
         set_ones = {name: value for name, value in given.items() if value is not None}
         (tmp_path / "group_vars/all.yml").write_text(yaml.safe_dump(set_ones))
@@ -88,10 +83,11 @@ def groups(inventory: InventoryData) -> set[str]:
 def test_hosts_stand_in_groups_by_label(load: Load) -> None:
     inventory = load()
     assert set(inventory.hosts) == {"gpu-1"}
-    assert groups(inventory) == {"all", "gpu", "slot_gpu_1", "state_serving", "location_fsn1"}
+    assert groups(inventory) == {"all", "gpu", "cloud_gpu", "slot_gpu_1", "state_serving", "location_fsn1"}
     variables = inventory.hosts["gpu-1"].get_vars()
     assert variables["ansible_host"] == variables["parrotpark_server"]["ipv4"]
-    assert variables["parrotpark_server"]["slot"] == "gpu-1"
+    server = variables["parrotpark_server"]
+    assert (server["slot"], server["cloud"]) == ("gpu-1", "gpu")
 
 
 def test_groups_that_playbooks_name_are_there_though_empty(load: Load) -> None:
@@ -142,26 +138,46 @@ def test_the_cache_answers_until_it_is_old(load: Load, cloud: Cloud, tmp_path: P
     assert set(load(cache=False).hosts) == set()
 
 
-def test_a_cloud_that_cannot_be_asked_ends_the_command(refusal: Callable[..., str], tmp_path: Path) -> None:
-    missing = refusal(inputs={"parrotpark_gpu_token_file": str(tmp_path / "none")})
-    assert missing.startswith(f"the token file {tmp_path}/none does not exist: put the API token of the project there")
-    unreachable = refusal(inputs={"parrotpark_entry_endpoint": "http://127.0.0.1:9/v1"})
+def test_a_cloud_that_cannot_be_asked_ends_the_command(
+    refusal: Callable[..., str], gpu: dict[str, str], other: dict[str, str], tmp_path: Path
+) -> None:
+    def refused(**changes: str) -> str:
+        return refusal(inputs={"parrotpark_clouds": [other, gpu | changes]})
+
+    assert refused(credential_file=str(tmp_path / "none")).startswith(
+        f"the credential file {tmp_path}/none of cloud gpu does not exist: put the API token of the project there"
+    )
+    unreachable = refused(endpoint="http://127.0.0.1:9/v1")
     assert unreachable.startswith("nothing answers at http://127.0.0.1:9/v1: start the local cloud")
     (tmp_path / "token").write_text("wrong")
-    wrong = refusal()
-    assert wrong == (
+    assert refused() == (
         f"hetzner: unable to authenticate (unauthorized): check the token in {tmp_path}/token, and that it may write"
     )
 
 
+@pytest.mark.parametrize(
+    ("clouds", "line"),
+    [
+        (None, "parrotpark_clouds is missing from the inventory, or is no list of clouds ("),
+        ("gpu", "parrotpark_clouds is missing from the inventory, or is no list of clouds ("),
+        ([], "parrotpark_clouds names no cloud: docs/inputs.md explains it"),
+        ([{"name": "gpu", "provider": "moon", "credential_file": "/f"}], "provider 'moon' is unknown; known: hetzner"),
+        ([{"name": "gpu", "token_file": "/f"}], "parrotpark_clouds is missing from the inventory, or is no list of"),
+    ],
+)
+def test_clouds_that_make_no_sense_end_the_command(refusal: Callable[..., str], clouds: object, line: str) -> None:
+    assert refusal(inputs={"parrotpark_clouds": clouds}).startswith(line)
+
+
 def test_a_missing_input_ends_the_command(refusal: Callable[..., str]) -> None:
-    line = refusal(inputs={"parrotpark_gpu_endpoint": ""})
-    assert line == "parrotpark_gpu_endpoint is missing from the inventory, or not text: docs/inputs.md explains it"
+    line = refusal(inputs={"parrotpark_state_dir": ""})
+    assert line == "parrotpark_state_dir is missing from the inventory, or not text: docs/inputs.md explains it"
 
 
-def test_a_syntax_check_asks_nobody(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_syntax_check_asks_nobody(load: Load, gpu: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     cli(monkeypatch, syntax=True)
-    assert set(load(inputs={"parrotpark_entry_endpoint": "http://127.0.0.1:9/v1"}).groups) >= {"entry", "gpu", "bake"}
+    nowhere = {"parrotpark_clouds": [gpu | {"endpoint": "http://127.0.0.1:9/v1"}]}
+    assert set(load(inputs=nowhere).groups) >= {"entry", "gpu", "bake"}
 
 
 def cli(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> None:

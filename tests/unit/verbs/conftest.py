@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from parrotpark.cloud import Cloud, Credential, connect
+from parrotpark.cloud import Account, Cloud, connect
 from tests.cloud_in_memory import TOKENS, Served, serving
 
 ROOT = Path(__file__).parents[3]
@@ -35,8 +35,18 @@ class Stack:
         file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
 
     def project(self, name: str) -> Cloud:
-        token = next(token for token, project in TOKENS.items() if project == name)
-        return connect("hetzner", Credential(token, "the test"), self.served.endpoint)
+        return connect(Account.of(self.cloud(name)))
+
+    def cloud(self, name: str, **changes: Any) -> dict[str, Any]:
+        """Write a cloud as inputs do."""
+        file = str(self.folder / f"{name}.token")
+        return {
+            "name": name,
+            "provider": "hetzner",
+            "credential_file": file,
+            "endpoint": self.served.endpoint,
+            **changes,
+        }
 
     def play(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook of the repository."""
@@ -67,10 +77,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         stack.inputs(
             parrotpark_state_dir="{{ inventory_dir }}/.state",
             parrotpark_vault_password_file=str(tmp_path / "vault-password"),
-            parrotpark_entry_endpoint=served.endpoint,
-            parrotpark_entry_token_file=str(tmp_path / "entry.token"),
-            parrotpark_gpu_endpoint=served.endpoint,
-            parrotpark_gpu_token_file=str(tmp_path / "gpu.token"),
+            parrotpark_clouds=[stack.cloud("entry"), stack.cloud("gpu")],
             parrotpark_extra_ca_files=[],
             parrotpark_vllm_extra_wheels=[str(artifact)],
             parrotpark_litellm_query_engine=str(artifact),

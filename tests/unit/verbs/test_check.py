@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +13,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 MADE = [
     "Create the secrets that are missing",
-    "hcloud_project : Upload the SSH key",
-    "hcloud_project : Manage the firewall",
+    "cloud_project : Make the SSH key and the firewall",
     "hcloud_server : Manage the address",
     "hcloud_server : Manage the server",
     "hcloud_server : Manage the data volume",
-    "golden_image : Create a server to bake one on",
+    "golden_image : Create servers to bake them on",
 ]
 
 
@@ -55,12 +55,9 @@ def test_a_check_goes_on_where_only_some_secrets_are_missing(stack: Stack) -> No
 
 def test_the_production_inventory_is_refused_for_just_what_its_runbook_tells_to_edit(stack: Stack) -> None:
     """Before anything is made, and so before anything is billed."""
-    answers = {
-        **{f"parrotpark_{role}_endpoint": stack.served.endpoint for role in ("entry", "gpu")},
-        **{f"parrotpark_{role}_token_file": str(stack.folder / f"{role}.token") for role in ("entry", "gpu")},
-    }
-    extra = [argument for name, value in answers.items() for argument in ("-e", f"{name}={value}")]
-    done = stack.run("ansible-playbook", "-i", str(ROOT / "inventories/production"), "site.yml", "--check", *extra)
+    answers = {"parrotpark_clouds": [stack.cloud("entry"), stack.cloud("gpu")]}
+    site = ["ansible-playbook", "-i", str(ROOT / "inventories/production"), "site.yml", "--check"]
+    done = stack.run(*site, "-e", json.dumps(answers))
     assert done.returncode == 2
     said = done.stdout.partition("[ERROR]: ")[2].partition("Origin: ")[0]
     refused = set(re.findall(r"(parrotpark_\w+) (?:is|names) ", said))
@@ -77,5 +74,5 @@ def test_the_production_inventory_is_refused_for_just_what_its_runbook_tells_to_
         "parrotpark_vllm_extra_wheels",
     }
     runbook = (ROOT / "docs/production.md").read_text()
-    assert [name for name in refused | answers.keys() if name not in runbook and "endpoint" not in name] == []
+    assert [name for name in refused | answers.keys() if name not in runbook] == []
     assert set(stack.served.backend.calls) <= {"filter"}

@@ -23,10 +23,10 @@ IMPORT = "ansible.builtin.import_playbook"
 PARTS = {Path(play[IMPORT]).name for play in yaml.safe_load((ROOT / "site.yml").read_text())} - {"prepare.yml"}
 VERBS = sorted(PLAYBOOKS.keys() - PARTS - {"begin.yml", "preflight.yml"})
 JOURNAL = ["-e", "logs_hosts=entry", "-e", "logs_unit=", "-e", "logs_lines=1"]
-ENTRY = ServerSpec("entry-server", Offer("fsn1", "cx33"), "debian-13", {"parrotpark-role": "entry"})
+ENTRY = ServerSpec("entry-server", Offer("entry", "fsn1", "cx33"), "debian-13", {"parrotpark-role": "entry"})
 GPU = ServerSpec(
     "gpu-1",
-    Offer("fsn1", "ccx33"),
+    Offer("gpu", "fsn1", "ccx33"),
     "debian-13",
     Lease("gpu", "gpu-1", State.SERVING, "me", "a", 1_900_000_000).labels(),
 )
@@ -47,15 +47,17 @@ def test_the_verbs_are_those_of_make() -> None:
 
 @pytest.mark.parametrize("command", [["ansible-playbook", "playbooks/sleep.yml"], ["ansible", "all", "-m", "ping"]])
 @pytest.mark.parametrize(
-    ("inputs", "line"),
+    ("changes", "line"),
     [
-        ({"parrotpark_gpu_token_file": "/nowhere/gpu.token"}, "the token file /nowhere/gpu.token does not exist: put"),
-        ({"parrotpark_entry_endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1: start"),
-        ({"parrotpark_gpu_endpoint": None}, "parrotpark_gpu_endpoint is missing from the inventory, or not text: docs"),
+        ({"credential_file": "/no/gpu.token"}, "the credential file /no/gpu.token of cloud gpu does not exist: put"),
+        ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1: start"),
+        ({"regoin": "x"}, "parrotpark_clouds is missing from the inventory, or is no list of clouds ("),
     ],
 )
-def test_without_a_cloud_nothing_ends_well(stack: Stack, command: list[str], inputs: dict[str, Any], line: str) -> None:
-    stack.inputs(**inputs)
+def test_without_a_cloud_nothing_ends_well(
+    stack: Stack, command: list[str], changes: dict[str, Any], line: str
+) -> None:
+    stack.inputs(parrotpark_clouds=[stack.cloud("entry"), stack.cloud("gpu", **changes)])
     done = stack.run(*command, "-i", str(stack.inventory))
     assert done.returncode != 0
     (error,) = errors(done)
@@ -130,12 +132,13 @@ def test_the_inventory_follows_the_inputs(stack: Stack) -> None:
     stack.project("gpu").create(GPU)
     for project in ("entry", "gpu"):
         (stack.folder / f"{project}.token").rename(stack.folder / f"{project}.moved")
-    tokens = {f"parrotpark_{name}_token_file": f"{stack.folder}/{name}.moved" for name in ("entry", "gpu")}
-    stack.inputs(**tokens | {"parrotpark_gpu_token_file": f"{stack.folder}/lost"})
-    extra = f"parrotpark_gpu_token_file={tokens['parrotpark_gpu_token_file']}"
+    entry, gpu = (stack.cloud(name, credential_file=f"{stack.folder}/{name}.moved") for name in ("entry", "gpu"))
+    stack.inputs(parrotpark_clouds=[entry, gpu | {"credential_file": "{{ moved }}"}], moved="/lost")
+    extra = f"moved={gpu['credential_file']}"
     done = stack.run("ansible-inventory", "-i", str(stack.inventory), "--list", "-e", extra)
     assert done.returncode == 0, done.stderr
     hosts = json.loads(done.stdout)
+    assert (hosts["cloud_entry"]["hosts"], hosts["cloud_gpu"]["hosts"]) == (["entry-server"], ["gpu-1"])
     assert (hosts["entry"]["hosts"], hosts["gpu"]["hosts"]) == (["entry-server"], ["gpu-1"])
     key = hosts["_meta"]["hostvars"]["gpu-1"]["ansible_ssh_private_key_file"]
     assert key == f"{stack.inventory}/.state/ssh/id_ed25519"
@@ -143,7 +146,7 @@ def test_the_inventory_follows_the_inputs(stack: Stack) -> None:
 
 def test_a_stranger_of_the_entry_servers_name_is_refused(stack: Stack) -> None:
     """Not relabelled and put behind our firewall."""
-    theirs = ServerSpec("entry-server", Offer("fsn1", "cx33"), "debian-13", {"purpose": "shop"})
+    theirs = ServerSpec("entry-server", Offer("entry", "fsn1", "cx33"), "debian-13", {"purpose": "shop"})
     stack.project("entry").create(theirs)
     done = stack.play("site.yml")
     assert done.returncode != 0

@@ -168,7 +168,7 @@ def test_a_role_gets_what_it_requires(role: str) -> None:
 def test_what_shapes_a_gpu_host_is_in_its_fingerprint() -> None:
     fingerprint = SUBJECTS["fleet"]["golden_image_fingerprint"]
     baked = set(re.findall(r"'roles/(\w+)'", fingerprint))
-    assert baked == {role["role"] for play in PLAYS if play["name"] == "Bake a GPU host" for role in play["roles"]}
+    assert baked == {role["role"] for play in PLAYS if play["name"] == "Bake GPU hosts" for role in play["roles"]}
     shaping = {
         name: value
         for values in [*SUBJECTS.values(), FILES["gpu.yml"]]

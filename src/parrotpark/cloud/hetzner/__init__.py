@@ -24,10 +24,9 @@ from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFo
 from parrotpark.cloud.hetzner.errors import ErrorTranslator
 from parrotpark.cloud.hetzner.furnish import furnish
 from parrotpark.cloud.hetzner.images import Snapshots
-from parrotpark.cloud.patience import Patience
 from parrotpark.cloud.hetzner.views import epoch, price_in, selector, server_of, sold_in
+from parrotpark.cloud.patience import Patience
 
-ENDPOINT = "https://api.hetzner.cloud/v1"
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer
 POLLS = 100  # of an action: within about 5 minutes, as the caller has leases of other servers to renew
 
@@ -41,7 +40,7 @@ class HetznerCloud:
     """One project; the token decides which."""
 
     def __init__(self, account: Account, token: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        url = (account.endpoint or ENDPOINT).rstrip("/")
+        url = (account.endpoint or "").rstrip("/")
         self.name = account.name
         self._typed_errors = ErrorTranslator(url, account.credential_file).typed
         self._patiently = Patience(self._typed_errors, sleep)
@@ -56,7 +55,7 @@ class HetznerCloud:
         self._snapshots = Snapshots(self.name, self._client, self._patiently)
 
     def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
-        return self._patiently(lambda: furnish(self._client, wanted, check=check))
+        return furnish(self._client, self._patiently, wanted, check=check)
 
     def price(self, offer: Offer) -> float | None:
         with self._typed_errors():
@@ -103,11 +102,9 @@ class HetznerCloud:
 
     def delete(self, server: Server) -> None:
         bound = self._bound(server)
-        try:
+        with suppress(NotFound):
             self._patiently(lambda: bound.delete().wait_until_finished())
-            self._patiently(lambda: self._must_be_gone(bound))
-        except NotFound:
-            return
+            self._wait_until_gone(bound)
 
     def images(self, labels: Mapping[str, str | None]) -> Sequence[Image]:
         return self._snapshots.usable(labels)
@@ -162,7 +159,12 @@ class HetznerCloud:
             if error.code != "uniqueness_error":
                 raise
             found = self._client.servers.get_by_name(spec.name)
-            if found is None or found.labels != dict(spec.labels):
+            if found is None:
+                raise Transient(f"a server named {spec.name!r} has just gone: try again") from error
+            if found.status == BoundServer.STATUS_DELETING:
+                self._wait_until_gone(found)
+                return self._create_or_find(spec)
+            if found.labels != dict(spec.labels):
                 raise NameTaken(
                     f"a server named {spec.name!r} exists with another lease: delete it, or choose another name"
                 ) from error
@@ -179,6 +181,10 @@ class HetznerCloud:
         bound.reload()
         if bound.status != RUNNING:
             raise Transient(f"server {bound.name} is {bound.status} and does not start: check the cloud's console")
+
+    def _wait_until_gone(self, bound: BoundServer) -> None:
+        with suppress(NotFound):
+            self._patiently(lambda: self._must_be_gone(bound))
 
     def _must_be_gone(self, bound: BoundServer) -> NoReturn:
         bound.reload()

@@ -86,8 +86,13 @@ class ErrorTranslator:
             ) from error
 
     def _typed(self, code: str, message: str, otherwise: type[CloudError]) -> CloudError:
-        # An answer without the API's error envelope, such as a proxy's, is known by its HTTP status alone.
-        kind = Transient if code[:1] in ("2", "5") else _TYPES.get(code, otherwise)
+        # An answer without the API's error envelope is known by its HTTP status alone, and is not the API's.
+        if code.isdecimal():
+            return Transient(
+                f"{self.endpoint} does not answer as this API does ({_one_line(message)}, status {code}): "
+                "check the endpoint, and try again"
+            )
+        kind = _TYPES.get(code, otherwise)
         advice = {
             AuthFailed: f": check the token in {self.credential_file}, and that it may write",
             OutOfCapacity: ": try another location or server type, or later",

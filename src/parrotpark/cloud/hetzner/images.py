@@ -14,8 +14,8 @@ from hcloud.servers import BoundServer
 
 from parrotpark.cloud.api import OFF, Image
 from parrotpark.cloud.errors import InvalidRequest, NotFound, Transient
-from parrotpark.cloud.patience import Patience
 from parrotpark.cloud.hetzner.views import epoch, selector
+from parrotpark.cloud.patience import Patience
 
 CREATING = "creating"
 AVAILABLE = "available"
@@ -51,12 +51,20 @@ class Snapshots:
             for action in actions:
                 action.wait_until_finished(_POLLS)
         self.patiently(lambda: _must_be_available(image), IMAGING)
-        return self._image(image)
+        return self._without_twins(image, server, labels)
 
     def delete(self, image: Image) -> None:
         """Delete the image, if it is there."""
         with suppress(NotFound):
             self.patiently(lambda: self.client.images.delete(Reference(id=int(image.id))))
+
+    def _without_twins(self, image: BoundImage, server: BoundServer, labels: Mapping[str, str]) -> Image:
+        """hcloud-python repeats a call whose answer a proxy has lost, and so may have made two images."""
+        found = self.patiently(lambda: self._made_before(server, labels)) or [image]
+        first, *twins = sorted((self._image(each) for each in found), key=lambda each: int(each.id))
+        for twin in twins:
+            self.delete(twin)
+        return first
 
     def _made_before(self, server: BoundServer, labels: Mapping[str, str]) -> list[BoundImage]:
         return [

@@ -6,13 +6,15 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
-from parrotpark.cloud import Cloud, Credential, Offer, Server, ServerSpec, connect
+from parrotpark.cloud import Account, Cloud, Offer, Server, ServerSpec, connect
 from parrotpark.cloud.errors import (
     AuthFailed,
     CloudError,
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
-SPEC = ServerSpec("gpu-1", Offer("fsn1", "ccx33"), "debian-13", {"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"})
+SPEC = ServerSpec(
+    "gpu-1", Offer("gpu", "fsn1", "ccx33"), "debian-13", {"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"}
+)
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def cloud(hetzner: HetznerCloud) -> HetznerCloud:
 def test_a_server_is_created_found_relabelled_and_deleted(cloud: HetznerCloud, local_cloud: Served) -> None:
     server = cloud.create(SPEC)
     assert (server.name, server.status, server.location, server.server_type) == ("gpu-1", "running", "fsn1", "ccx33")
-    assert (server.provider, server.image, dict(server.labels)) == ("hetzner", "debian-13", SPEC.labels)
+    assert (server.cloud, server.image, dict(server.labels)) == ("gpu", "debian-13", SPEC.labels)
     assert server.ipv4 is not None
     assert cloud.servers({"parrotpark-role": None}) == (server,)
     assert cloud.servers({"parrotpark-role": "gpu", "parrotpark-slot": "gpu-1"}) == (server,)
@@ -107,11 +111,11 @@ def test_a_call_that_never_reached_the_cloud_is_told_from_a_lost_answer(cloud: H
     ("spec", "message"),
     [
         (
-            ServerSpec("a", Offer("fsn1", "ccx99"), "debian-13", {}),
+            ServerSpec("a", Offer("gpu", "fsn1", "ccx99"), "debian-13", {}),
             r"server type 'ccx99' is unknown to the cloud; it knows: .*ccx33",
         ),
         (
-            ServerSpec("a", Offer("mars1", "ccx33"), "debian-13", {}),
+            ServerSpec("a", Offer("gpu", "mars1", "ccx33"), "debian-13", {}),
             r"location of server type ccx33 'mars1' is unknown to the cloud; it knows: .*fsn1",
         ),
         (
@@ -133,25 +137,25 @@ def test_a_firewall_that_went_away_is_named(cloud: HetznerCloud) -> None:
         cloud.create(ServerSpec("a", SPEC.offer, "debian-13", {}, firewalls=("f",)))
 
 
-def test_a_wrong_token_is_named(local_cloud: Served) -> None:
-    wrong = connect("hetzner", Credential("x" * 64, "the token in /etc/token"), local_cloud.endpoint)
-    with pytest.raises(AuthFailed, match=r"unable to authenticate .*check the token in /etc/token"):
-        wrong.servers({})
+def test_a_wrong_token_is_named(account: Account) -> None:
+    Path(account.credential_file).write_text("x" * 64)
+    with pytest.raises(AuthFailed, match=rf"unable to authenticate .*check the token in {account.credential_file}"):
+        connect(account).servers({})
 
 
-def test_a_cloud_that_is_not_there_is_told_from_one_that_refuses(credential: Credential) -> None:
+def test_a_cloud_that_is_not_there_is_told_from_one_that_refuses(account: Account) -> None:
     with pytest.raises(Unreachable, match=r"nothing answers at http://127\.0\.0\.1:9/v1: start the local cloud"):
-        connect("hetzner", credential, "http://127.0.0.1:9/v1").servers({})
+        connect(replace(account, endpoint="http://127.0.0.1:9/v1")).servers({})
 
 
-def test_an_endpoint_that_is_no_url_is_named(credential: Credential) -> None:
+def test_an_endpoint_that_is_no_url_is_named(account: Account) -> None:
     with pytest.raises(InvalidRequest, match="the endpoint 'localhost' cannot be called"):
-        connect("hetzner", credential, "localhost").servers({})
+        connect(replace(account, endpoint="localhost")).servers({})
 
 
-def test_an_unknown_provider_is_refused(credential: Credential) -> None:
+def test_an_unknown_provider_is_refused(account: Account) -> None:
     with pytest.raises(InvalidRequest, match="provider 'acme' is unknown; known: hetzner"):
-        connect("acme", credential)
+        connect(replace(account, provider="acme"))
 
 
 # ---- Against a script -------------------------------------------------------------------------------------------
@@ -161,7 +165,7 @@ type Script = Callable[[str, str], Answer]
 
 
 @pytest.fixture
-def scripted(credential: Credential) -> Iterator[Callable[[Script], Cloud]]:
+def scripted() -> Iterator[Callable[[Script], Cloud]]:
     """Makes a cloud whose every answer is the script's, by method and path."""
     with ExitStack() as servers:
 
@@ -181,7 +185,8 @@ def scripted(credential: Credential) -> Iterator[Callable[[Script], Cloud]]:
             server = servers.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
             Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
             servers.callback(server.shutdown)
-            return HetznerCloud(credential, f"http://127.0.0.1:{server.server_port}/v1", sleep=lambda _: None)
+            account = Account("gpu", "hetzner", "/etc/token", f"http://127.0.0.1:{server.server_port}/v1")
+            return HetznerCloud(account, "a-token", sleep=lambda _: None)
 
         yield start
 
@@ -193,8 +198,8 @@ def error(status: int, code: str, message: str = "because", details: object = No
 @pytest.mark.parametrize(
     ("status", "code", "kind", "advice"),
     [
-        (401, "unauthorized", AuthFailed, "check the token of the test"),
-        (403, "forbidden", AuthFailed, "check the token of the test"),
+        (401, "unauthorized", AuthFailed, "check the token in /etc/token"),
+        (403, "forbidden", AuthFailed, "check the token in /etc/token"),
         (403, "token_readonly", AuthFailed, "that it may write"),
         (412, "resource_unavailable", OutOfCapacity, "try another location"),
         (412, "placement_error", OutOfCapacity, "try another location"),
@@ -324,4 +329,4 @@ def test_the_servers_are_listed_in_one_call(scripted: Callable[[Script], Cloud])
 
 
 def _a_server() -> Server:
-    return Server("7", "gpu-1", "running", "hetzner", "fsn1", "ccx33", None, None, None, {}, 0)
+    return Server("7", "gpu-1", "running", "gpu", "fsn1", "ccx33", None, None, None, {}, 0)

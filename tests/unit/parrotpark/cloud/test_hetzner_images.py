@@ -9,7 +9,7 @@ import pytest
 from hcloud import Client
 from hcloud.locations import Location
 
-from parrotpark.cloud import Credential, Leftover, Offer, Server, ServerSpec
+from parrotpark.cloud import Account, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, NotFound, Transient
 from parrotpark.cloud.hetzner import HetznerCloud
 from tests.cloud_in_memory import Served
@@ -23,13 +23,13 @@ LABELS = {"parrotpark-role": "gpu-image", "parrotpark-fingerprint": "f"}
 
 
 @pytest.fixture
-def client(local_cloud: Served, credential: Credential) -> Client:
-    return Client(credential.token, api_endpoint=local_cloud.endpoint)
+def client(local_cloud: Served, token: str) -> Client:
+    return Client(token, api_endpoint=local_cloud.endpoint)
 
 
 @pytest.fixture
 def server(hetzner: HetznerCloud) -> Server:
-    return hetzner.create(ServerSpec("gpu-bake", Offer("fsn1", "ccx33"), "debian-13", {"a": "b"}))
+    return hetzner.create(ServerSpec("gpu-bake", Offer("gpu", "fsn1", "ccx33"), "debian-13", {"a": "b"}))
 
 
 # ---- Images -----------------------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def test_an_image_is_made_of_a_server_that_is_off_listed_booted_and_deleted(
     assert "pull" not in calls
     assert hetzner.images({"parrotpark-role": None}) == (image,)
     assert hetzner.images({"parrotpark-fingerprint": "other"}) == ()
-    spec = ServerSpec("gpu-1", Offer("fsn1", "ccx33"), image.id, {})
+    spec = ServerSpec("gpu-1", Offer("gpu", "fsn1", "ccx33"), image.id, {})
     hetzner.check([spec])
     assert hetzner.create(spec).image == image.id
     hetzner.delete_image(image)
@@ -77,7 +77,7 @@ def test_an_image_is_made_once(hetzner: HetznerCloud, server: Server, local_clou
 
 
 def test_an_image_of_another_server_is_not_mistaken_for_it(hetzner: HetznerCloud, server: Server) -> None:
-    other = hetzner.create(ServerSpec("gpu-1", Offer("fsn1", "ccx33"), "debian-13", {}))
+    other = hetzner.create(ServerSpec("gpu-1", Offer("gpu", "fsn1", "ccx33"), "debian-13", {}))
     assert hetzner.snapshot(server, "golden", LABELS) != hetzner.snapshot(other, "golden", LABELS)
 
 
@@ -91,7 +91,7 @@ def test_an_image_whose_answer_was_lost_is_found(
 
 
 def test_an_image_that_is_still_being_made_is_waited_for(
-    server: Server, local_cloud: Served, credential: Credential, client: Client
+    server: Server, local_cloud: Served, account: Account, token: str, client: Client
 ) -> None:
     waited: list[float] = []
 
@@ -99,7 +99,7 @@ def test_an_image_that_is_still_being_made_is_waited_for(
         waited.append(seconds)
         local_cloud.backend.gate.set()
 
-    patient = HetznerCloud(credential, local_cloud.endpoint, sleep=wait)
+    patient = HetznerCloud(account, token, sleep=wait)
     local_cloud.backend.gate.clear()
     begun = client.servers.get_by_id(int(server.id)).create_image("golden", labels=LABELS).image
     assert patient.images({}) == ()
@@ -124,7 +124,7 @@ def test_a_server_that_is_gone_is_named(hetzner: HetznerCloud, server: Server) -
 
 def test_an_image_that_is_gone_makes_no_server(hetzner: HetznerCloud) -> None:
     with pytest.raises(CloudError, match="image '4711' not found"):
-        hetzner.create(ServerSpec("gpu-1", Offer("fsn1", "ccx33"), "4711", {}))
+        hetzner.create(ServerSpec("gpu-1", Offer("gpu", "fsn1", "ccx33"), "4711", {}))
     assert hetzner.servers({}) == ()
 
 
@@ -143,8 +143,8 @@ def test_what_no_server_uses_is_listed_and_deleted(hetzner: HetznerCloud, server
     created = found[0].created
     assert time.time() - 60 < created <= found[1].created <= time.time()
     assert found == (
-        Leftover("address", str(address.id), "lost", created),
-        Leftover("volume", str(volume.volume.id), "disk", found[1].created),
+        Leftover("address", str(address.id), "gpu", "lost", created),
+        Leftover("volume", str(volume.volume.id), "gpu", "disk", found[1].created),
     )
     assert [str(each) for each in found] == ["address lost", "volume disk"]
     for leftover in [*found, *found]:

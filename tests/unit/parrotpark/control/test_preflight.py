@@ -105,6 +105,13 @@ def test_a_text_has_the_form_it_needs() -> None:
         assert unmatched({"parrotpark_image": image}, schema) == [f"parrotpark_image is {image!r}: By digest."]
 
 
+def test_a_text_within_a_list_has_the_form_it_needs() -> None:
+    schema = {"parrotpark_clouds": {"options": {"name": {"pattern": "[a-z]+", "description": "Its name."}}}}
+    clouds = [{"name": "gpu"}, {"name": "../gpu"}, {}, "gpu"]
+    assert unmatched({"parrotpark_clouds": clouds}, schema) == ["parrotpark_clouds: name is '../gpu': Its name."]
+    assert unmatched({"parrotpark_clouds": clouds[0]}, schema) == []
+
+
 def test_files_that_must_be_there_are_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "there").touch()

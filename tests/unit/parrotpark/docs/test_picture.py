@@ -27,7 +27,7 @@ FILES = {
   roles: [{role: parrot}]
 """,
     "playbooks/group_vars/all/one.yml": """
-hcloud_project_firewall_rules:
+cloud_project_firewall_rules:
   - {protocol: icmp}
   - {protocol: tcp, port: "443"}
   - {protocol: udp, port: "{{ overlay_port | string }}"}

@@ -7,14 +7,14 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from hypothesis import settings
 
-from parrotpark.cloud import OFF, RUNNING, Cloud, Image, Leftover, Offer, Server, ServerSpec
+from parrotpark.cloud import OFF, RUNNING, Cloud, Furnishing, Image, Leftover, Offer, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
 from parrotpark.control.secrets.keys import SshAlgorithm
 from parrotpark.control.slots import slot_document, slots
@@ -32,7 +32,7 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 NOW = 1_800_000_000
-HERE, THERE = Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4")
+HERE, THERE = Offer("gpu", "fsn1", "gpu-l4"), Offer("gpu", "nbg1", "gpu-l4")
 WANTED, OLD = "a" * 32, "b" * 32  # fingerprints
 ENDPOINT = "10.78.0.1"
 SSH_KEY = SshAlgorithm().private()
@@ -69,11 +69,13 @@ class Project:
     """What the provider has: the truth."""
 
     clock: SimulatedClock
+    name: str = "gpu"
     servers: dict[str, Server] = field(default_factory=dict)
     images: dict[str, Image] = field(default_factory=dict)
     leftovers: dict[str, Leftover] = field(default_factory=dict)
     user_data: dict[str, str] = field(default_factory=dict)  # by server
     refusals: dict[Offer, CloudError] = field(default_factory=dict)
+    price: float | None = 1.0  # euros an hour, of whatever server
     boots_in: float = 30  # seconds from creation until the models answer
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)  # by server, from when to when they do not
     made: int = 0  # servers by the fleet
@@ -97,7 +99,7 @@ class Project:
             id=self.id(),
             name=name,
             status=status,
-            provider="simulated",
+            cloud=self.name,
             location=offer.location,
             server_type=offer.server_type,
             image=image,
@@ -118,7 +120,7 @@ class Project:
     def save(self, fingerprint: str = WANTED) -> Image:
         """Put a golden image there."""
         labels = {ROLE: "gpu-image", FINGERPRINT: fingerprint}
-        image = Image(self.id(), "golden", int(self.clock.now()), labels)
+        image = Image(self.id(), self.name, "golden", int(self.clock.now()), labels)
         self.images = {image.id: image, **self.images}
         return image
 
@@ -155,10 +157,9 @@ class Project:
 class SimulatedCloud:
     """One controller's way to the project; `fault` is asked before every call how it shall fail."""
 
-    provider = "simulated"
-
     def __init__(self, project: Project, fault: Callable[[str], Fault | None] = lambda _: None) -> None:
         self.project = project
+        self.name = project.name
         self.fault = fault
         self.calls: list[str] = []
 
@@ -199,7 +200,7 @@ class SimulatedCloud:
         for spec in specs:
             if spec.image not in self.project.images:
                 raise InvalidRequest(f"image {spec.image!r} is unknown to the cloud")
-            if spec.offer not in (HERE, THERE):
+            if replace(spec.offer, cloud=HERE.cloud) not in (HERE, THERE):
                 raise InvalidRequest(
                     f"server type {spec.offer.server_type!r} is unknown to the cloud; it knows: gpu-l4"
                 )
@@ -215,7 +216,7 @@ class SimulatedCloud:
                 raise NameTaken(f"a server named {spec.name!r} exists with another lease")
         if spec.offer in self.project.refusals:
             raise self.project.refusals[spec.offer]
-        if spec.image not in self.project.images or spec.offer not in (HERE, THERE):
+        if spec.image not in self.project.images or replace(spec.offer, cloud=HERE.cloud) not in (HERE, THERE):
             raise NotFound("something is not found (not_found)")
         self.project.made += 1
         server = self.project.add(spec.name, spec.labels, offer=spec.offer, image=spec.image)
@@ -226,7 +227,7 @@ class SimulatedCloud:
         """Leave an address behind: of a server that was not made yet, or is gone already."""
         if server:
             self._delete(server)
-        address = Leftover("address", self.project.id(), "192.0.2.9", int(self.project.clock.now()))
+        address = Leftover("address", self.project.id(), self.name, "192.0.2.9", int(self.project.clock.now()))
         self.project.leftovers[address.id] = address
 
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
@@ -252,6 +253,12 @@ class SimulatedCloud:
 
     def delete_image(self, image: Image) -> None:
         raise NotImplementedError("the fleet deletes no images")
+
+    def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
+        raise NotImplementedError("the fleet furnishes nothing")
+
+    def price(self, offer: Offer) -> float | None:
+        return self._call("price", lambda: self.project.price if offer.server_type else None)
 
 
 def _carrying[T: (Server, Image)](things: Mapping[str, T], labels: Mapping[str, str | None]) -> tuple[T, ...]:
@@ -280,13 +287,14 @@ class SimulatedGate:
 
 
 class Controller:
-    """An entry server: files of its own, a cloud that may fail it, and one keeper for every run."""
+    """An entry server: files of its own, clouds that may fail it, and one keeper for every run."""
 
-    def __init__(self, fleet: Fleet, project: Project) -> None:
+    def __init__(self, fleet: Fleet, project: Project, *others: Project) -> None:
         self.fleet = fleet
         self.project = project
         self.clock = project.clock
-        self.cloud = SimulatedCloud(project)
+        self.clouds = [SimulatedCloud(each) for each in (project, *others)]
+        self.cloud = self.clouds[0]
         self.gate = SimulatedGate(project.clock)
         self.lines: list[str] = []
         self.endpoint_up = True
@@ -295,7 +303,7 @@ class Controller:
     @property
     def keeper(self) -> Keeper:
         progress = Progress(self.clock, History(self.fleet.state_dir / "history.jsonl"), self.lines.append)
-        return Keeper(self.fleet, self.cloud, self.clock, self.gate, self.probe, progress)
+        return Keeper(self.fleet, self.clouds, self.clock, self.gate, self.probe, progress)
 
     def probe(self, addresses: Iterable[str], ports: Sequence[int]) -> frozenset[str]:
         assert tuple(ports) == (8001, 8002)
@@ -306,7 +314,9 @@ class Controller:
             return self.endpoint_up and any(self._answers(slot.address) for slot in self.fleet.slots)
         (slot,) = (slot.name for slot in self.fleet.slots if slot.address == address)
         return any(
-            server.labels.get(SLOT) == slot and self.project.answers(server) for server in self.project.servers.values()
+            server.labels.get(SLOT) == slot and cloud.project.answers(server)
+            for cloud in self.clouds
+            for server in cloud.project.servers.values()
         )
 
     def attempt(self, verb: Callable[[Keeper], object], faults: Mapping[int, Fault]) -> int:
@@ -346,12 +356,11 @@ def config(folder: Path, **changes: Any) -> Path:
     ]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "slots.json").write_text(json.dumps(documents))
-    (folder / "token").write_text("a-token")
+    (folder / "gpu").write_text("a-token")
     values = {
-        "provider": "hetzner",
-        "endpoint": "http://127.0.0.1:9/v1",
-        "token_file": str(folder / "token"),
-        "offers": [{"location": "fsn1", "server_type": "gpu-l4"}, {"location": "nbg1", "server_type": "gpu-l4"}],
+        "clouds": [{"name": "gpu", "provider": "hetzner", "endpoint": "http://127.0.0.1:9/v1"}],
+        "credentials_dir": str(folder),
+        "offers": [asdict(HERE), asdict(THERE)],
         "ssh_keys": ["parrotpark"],
         "firewalls": ["parrotpark-gpu"],
         "fingerprint": WANTED,
@@ -366,6 +375,7 @@ def config(folder: Path, **changes: Any) -> Path:
         "wish_file": str(folder / "data/wish"),
         "state_dir": str(folder / "state"),
         "leases_dir": str(folder / "run/leases"),
+        "bill_file": str(folder / "data/bill.json"),
         **changes,
     }
     path = folder / "fleet.json"
@@ -408,3 +418,17 @@ def project() -> Project:
 @pytest.fixture
 def controller(fleet: Fleet, project: Project) -> Controller:
     return Controller(fleet, project)
+
+
+@pytest.fixture
+def other(project: Project) -> Project:
+    """The project of a second cloud, whose ids are those of the first."""
+    return Project(project.clock, "other")
+
+
+@pytest.fixture
+def both(tmp_path: Path, project: Project, other: Project) -> Controller:
+    """An entry server with two clouds, the first of which is preferred."""
+    clouds = [{"name": each.name, "provider": "hetzner"} for each in (project, other)]
+    offers = [asdict(offer) for offer in (HERE, THERE, replace(HERE, cloud=other.name))]
+    return Controller(load(config(tmp_path, clouds=clouds, offers=offers)), project, other)

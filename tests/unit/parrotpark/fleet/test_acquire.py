@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from parrotpark.fleet.config import Fleet
     from tests.unit.parrotpark.fleet.conftest import Controller, Fault, Project
 
-HERE, THERE = Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4")
+HERE, THERE = Offer("gpu", "fsn1", "gpu-l4"), Offer("gpu", "nbg1", "gpu-l4")
 
 
 @pytest.fixture
 def specs(fleet: Fleet, project: Project) -> list[ServerSpec]:
-    return boot.specs(fleet, fleet.slots[0], project.save(), int(project.clock.now()))
+    return boot.specs(fleet, fleet.slots[0], [project.save()], fleet.offers, int(project.clock.now()))
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_where_one_has_none_the_next_is_tried(
     project.refusals[HERE] = refusal
     assert acquirer.acquire(specs).location == "nbg1"
     assert table(acquirer.attempts).splitlines() == [
-        f"gpu-l4 in fsn1     0.0 s  {type(refusal).__name__}: {refusal}",
-        "gpu-l4 in nbg1     0.0 s  server 9",
+        f"gpu-l4 in fsn1 at gpu     0.0 s  {type(refusal).__name__}: {refusal}",
+        "gpu-l4 in nbg1 at gpu     0.0 s  server 9",
     ]
 
 
@@ -60,7 +60,7 @@ def test_when_no_offer_can_be_had_all_reasons_are_given(
     project.refusals = {HERE: QuotaExceeded("limit reached"), THERE: OutOfCapacity("sold out")}
     with pytest.raises(OutOfCapacity) as caught:
         acquirer.acquire(specs)
-    assert str(caught.value) == "no offer can be had now: gpu-l4 in fsn1: limit reached; gpu-l4 in nbg1: sold out"
+    assert str(caught.value) == f"no offer can be had now: {HERE}: limit reached; {THERE}: sold out"
 
 
 def test_a_refused_token_ends_it_at_once(acquirer: Acquirer, specs: list[ServerSpec], project: Project) -> None:
@@ -126,8 +126,8 @@ def test_a_type_that_was_renamed_is_named_with_those_there_are(
     fleet: Fleet, project: Project, acquirer: Acquirer
 ) -> None:
     image = project.save()
-    (spec, _) = boot.specs(fleet, fleet.slots[0], image, 0)
-    renamed = ServerSpec(spec.name, Offer("fsn1", "gpu-x"), spec.image, spec.labels)
+    (spec, _) = boot.specs(fleet, fleet.slots[0], [image], fleet.offers, 0)
+    renamed = ServerSpec(spec.name, Offer("gpu", "fsn1", "gpu-x"), spec.image, spec.labels)
     with pytest.raises(InvalidRequest, match="server type 'gpu-x' is unknown to the cloud; it knows: gpu-l4"):
         acquirer.acquire([renamed])
 

@@ -49,7 +49,7 @@ def test_what_is_too_long_for_a_cloud_is_refused(fleet: Fleet) -> None:
 
 def test_the_server_is_the_same_in_every_place(fleet: Fleet, project: Project) -> None:
     image = project.save()
-    here, there = boot.specs(fleet, fleet.slots[0], image, NOW)
+    here, there = boot.specs(fleet, fleet.slots[0], [image], fleet.offers, NOW)
     assert replace(here, offer=there.offer) == there
     assert [here.offer, there.offer] == list(fleet.offers)
     assert (here.name, here.image, here.firewalls, here.ssh_keys) == (
@@ -66,6 +66,14 @@ def test_the_server_is_the_same_in_every_place(fleet: Fleet, project: Project) -
         "parrotpark-fingerprint": "a" * 32,
         "parrotpark-until": str(NOW + 900),
     }
+
+
+def test_a_server_is_made_from_the_image_of_its_own_cloud(fleet: Fleet, project: Project) -> None:
+    image = project.save()
+    images = [replace(image, id="5", cloud="other"), image]
+    offers = [*fleet.offers, replace(fleet.offers[0], cloud="other")]
+    specs = boot.specs(fleet, fleet.slots[0], images, offers, NOW)
+    assert [(spec.offer, spec.image) for spec in specs] == list(zip(offers, [image.id, image.id, "5"], strict=True))
 
 
 def test_secrets_are_not_shown(fleet: Fleet) -> None:

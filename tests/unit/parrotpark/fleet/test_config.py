@@ -12,6 +12,8 @@ import pytest
 from parrotpark.cloud import Offer
 from parrotpark.fleet.config import ConfigError, Model, load
 
+CLOUD = {"name": "gpu", "provider": "hetzner"}
+OFFER = {"cloud": "gpu", "location": "fsn1", "server_type": "gpu-l4"}
 type Write = Callable[..., Path]
 
 
@@ -29,30 +31,39 @@ def test_what_is_written_is_read(write_config: Write) -> None:
         ("gpu-2", "10.78.0.12"),
         ("gpu-3", "10.78.0.13"),
     ]
-    assert fleet.offers == (Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4"))
+    assert fleet.offers == (Offer("gpu", "fsn1", "gpu-l4"), Offer("gpu", "nbg1", "gpu-l4"))
+    (cloud,) = fleet.clouds
+    assert (cloud.name, cloud.provider, cloud.endpoint) == ("gpu", "hetzner", "http://127.0.0.1:9/v1")
+    assert cloud.credential() == "a-token"
     assert fleet.models == (Model("generate", 8001), Model("embed", 8002))
     assert fleet.ports == (8001, 8002)
 
 
 def test_what_can_be_left_out_has_a_value(write_config: Write) -> None:
-    optional = dict.fromkeys(
-        ("endpoint", "ssh_keys", "firewalls", "lease_seconds", "drain_seconds", "ready_seconds", "hosts"), ...
-    )
-    fleet = load(write_config(**optional))
-    assert (fleet.endpoint, fleet.ssh_keys, fleet.firewalls) == (None, (), ())
+    optional = dict.fromkeys(("ssh_keys", "firewalls", "lease_seconds", "drain_seconds", "ready_seconds", "hosts"), ...)
+    fleet = load(write_config(clouds=[{"name": "gpu", "provider": "hetzner"}], **optional))
+    assert [cloud.endpoint for cloud in fleet.clouds] == ["https://api.hetzner.cloud/v1"]
+    assert (fleet.ssh_keys, fleet.firewalls) == ((), ())
     assert (fleet.lease_seconds, fleet.drain_seconds, fleet.ready_seconds, fleet.hosts) == (900, 60, 900, 1)
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"provider": "moon"}, "provider must be one of hetzner"),
-        ({"endpoint": "127.0.0.1"}, "endpoint must be a URL, or left out for the provider's own"),
-        ({"token_file": "token"}, "token_file must be an absolute path"),
+        ({"clouds": [CLOUD | {"provider": "moon"}]}, "clouds[0].provider must be one of hetzner"),
+        (
+            {"clouds": [CLOUD | {"endpoint": "127.0.0.1"}]},
+            "clouds[0].endpoint must be a URL, or left out for the provider's own",
+        ),
+        ({"clouds": [CLOUD | {"region": 1}]}, "clouds[0].region must be a name"),
+        ({"clouds": [CLOUD | {"token": "x"}]}, "clouds[0].token is unknown"),
+        ({"clouds": [CLOUD, CLOUD]}, "clouds: gpu is named twice"),
+        ({"clouds": []}, "clouds must be a list of one or more objects"),
+        ({"credentials_dir": "credentials"}, "credentials_dir must be an absolute path"),
         ({"offers": []}, "offers must be a list of one or more objects"),
-        ({"offers": [{"location": "fsn1"}]}, "offers[0].server_type must be a name"),
-        ({"offers": ["fsn1"]}, "offers[0] must be an object"),
-        ({"offers": [{"location": "fsn1", "server_type": "x", "size": 1}]}, "offers[0].size is unknown"),
+        ({"offers": [{"cloud": "gpu", "location": "fsn1"}]}, "offers[0].server_type must be a name"),
+        ({"offers": [OFFER | {"cloud": "moon"}]}, "offers: cloud 'moon' is not in clouds, which has gpu"),
+        ({"offers": [OFFER | {"size": 1}]}, "offers[0].size is unknown"),
         ({"fingerprint": "abc"}, "fingerprint must be 32 hexadecimal digits"),
         ({"maker": "a b"}, "maker must be a label: at most 63 letters, digits, '-', '_' or '.'"),
         ({"lease_seconds": 60}, "lease_seconds must be a whole number from 180 to 86400"),
@@ -70,8 +81,12 @@ def test_what_is_wrong_is_named(write_config: Write, change: dict[str, Any], pro
     assert problems(write_config(**change)) == [problem]
 
 
+def test_an_offer_that_is_no_object_is_said(write_config: Write) -> None:
+    assert problems(write_config(offers=["fsn1"]))[0] == "offers[0] must be an object"
+
+
 def test_all_problems_are_named_at_once(write_config: Write) -> None:
-    assert len(problems(write_config(provider="moon", maker="", hosts=0, wish_file=...))) == 4
+    assert len(problems(write_config(clouds=[CLOUD | {"provider": "moon"}], maker="", hosts=0, wish_file=...))) == 4
 
 
 def test_a_file_that_is_missing_or_no_json_is_said(write_config: Write, tmp_path: Path) -> None:

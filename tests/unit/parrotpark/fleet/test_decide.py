@@ -60,7 +60,7 @@ def test_the_lowest_free_slots_are_filled_from_the_current_image(
     project.save()
     image = project.save()
     project.save(OLD)
-    assert decide(fleet, Wish(2), look(project)) == (Create(fleet.slots[0], image), Create(fleet.slots[1], image))
+    assert decide(fleet, Wish(2), look(project)) == (Create(fleet.slots[0], (image,)), Create(fleet.slots[1], (image,)))
     assert decided(AWAKE) == ["gpu-1: create from the golden image"]
 
 
@@ -233,7 +233,7 @@ def test_a_server_that_bakes_is_left_alone(decided: Decided, project: Project) -
 
 
 def test_leftovers_go(decided: Decided, project: Project) -> None:
-    project.leftovers["7"] = Leftover("address", "7", "192.0.2.9", NOW - 601)
+    project.leftovers["7"] = Leftover("address", "7", "gpu", "192.0.2.9", NOW - 601)
     assert decided(Wish(0)) == ["address 192.0.2.9: delete, no server uses it"]
 
 
@@ -302,7 +302,7 @@ def test_leases_come_before_anything_that_takes_long(decided: Decided, project: 
 
 
 def test_what_the_cloud_may_just_have_made_for_a_server_stays(decided: Decided, fleet: Fleet, project: Project) -> None:
-    project.leftovers["7"] = Leftover("address", "7", "192.0.2.9", NOW - 600)
+    project.leftovers["7"] = Leftover("address", "7", "gpu", "192.0.2.9", NOW - 600)
     assert decided(Wish(0)) == []
     assert sweep(fleet, look(project)) == ()
 
@@ -310,7 +310,7 @@ def test_what_the_cloud_may_just_have_made_for_a_server_stays(decided: Decided, 
 def test_the_project_of_the_entry_server_is_not_touched(fleet: Fleet, project: Project) -> None:
     project.add("entry-server", {ROLE: "entry"})
     project.add("stray", {})
-    refusal = "opens the project of entry-server, whose role is entry: give the GPU hosts"
+    refusal = "cloud gpu is the project of entry-server, whose role is entry: give the GPU hosts"
     with pytest.raises(WrongProject, match=refusal):
         decide(fleet, AWAKE, look(project))
     with pytest.raises(WrongProject, match=refusal):
@@ -320,17 +320,17 @@ def test_the_project_of_the_entry_server_is_not_touched(fleet: Fleet, project: P
 def test_a_sweep_asks_for_no_wish(fleet: Fleet, project: Project) -> None:
     project.add("stray", {STATE: "serving"})
     project.add("gpu-1", project.lease())
-    project.leftovers["7"] = Leftover("volume", "7", "data", NOW - 601)
+    project.leftovers["7"] = Leftover("volume", "7", "gpu", "data", NOW - 601)
     swept: tuple[Action, ...] = sweep(fleet, look(project))
     assert [str(action).split(",")[0] for action in swept] == ["stray: delete at once", "volume data: delete"]
 
 
 servers = st.builds(
-    lambda id_, slot, state, fingerprint, left, status: Server(
+    lambda id_, cloud, slot, state, fingerprint, left, status: Server(
         id=str(id_),
         name=f"{slot}-{id_}",
         status=status,
-        provider="simulated",
+        cloud=cloud,
         location="fsn1",
         server_type="gpu-l4",
         image=None,
@@ -339,7 +339,8 @@ servers = st.builds(
         labels=Lease("gpu", slot, state, "x", fingerprint, NOW + left).labels() if slot else {},
         created=NOW,
     ),
-    st.integers(1, 12),
+    st.integers(1, 6),
+    st.sampled_from(["gpu", "other"]),
     st.sampled_from(["gpu-1", "gpu-2", "gpu-3", "gpu-4", ""]),
     st.sampled_from([State.WAKING, State.SERVING, State.SILENT]),
     st.sampled_from(["a" * 32, OLD]),
@@ -349,7 +350,7 @@ servers = st.builds(
 sets_of_losses = st.lists(
     st.builds(Loss, st.integers(NOW - 9000, NOW), st.booleans(), st.just("lost")), max_size=6
 ).map(lambda losses: sorted(losses, key=lambda loss: loss.at))
-sets_of_servers = st.lists(servers, max_size=6, unique_by=lambda server: server.id)
+sets_of_servers = st.lists(servers, max_size=6, unique_by=lambda server: server.key)
 
 
 @given(
@@ -366,9 +367,9 @@ def test_whatever_is_there_no_server_is_asked_for_two_things_and_the_slots_come_
     fleet, image = controller.fleet, project.save()
     seen = Seen(NOW, found, [image] if with_image else [], [], frozenset(ready), losses, PATIENCE)
     actions = decide(fleet, Wish(hosts), seen)
-    touched = [action.server.id for action in actions if not isinstance(action, Create | Shortfall | Remove)]
+    touched = [action.server.key for action in actions if not isinstance(action, Create | Shortfall | Remove)]
     assert len(touched) == len(set(touched))
-    gone = {action.server.id for action in actions if isinstance(action, Sweep | Delete)}
-    stay = [server.labels["parrotpark-slot"] for server in found if server.id not in gone]
+    gone = {action.server.key for action in actions if isinstance(action, Sweep | Delete)}
+    stay = [server.labels["parrotpark-slot"] for server in found if server.key not in gone]
     come = [action.slot.name for action in actions if isinstance(action, Create | Shortfall)]
     assert len({*stay, *come}) == len(stay) + len(come) == (1 if hosts is None else hosts)

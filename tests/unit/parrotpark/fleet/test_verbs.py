@@ -95,7 +95,7 @@ def test_people_see_what_takes_how_long(controller: Controller, project: Project
 def test_a_sleep_drains_deletes_and_sees_that_nothing_is_left(controller: Controller, project: Project) -> None:
     project.save()
     verbs.fulfil(controller.keeper, Wish(2))
-    project.leftovers["7"] = Leftover("address", "7", "192.0.2.9", int(controller.clock.now()) - 601)
+    project.leftovers["7"] = Leftover("address", "7", "gpu", "192.0.2.9", int(controller.clock.now()) - 601)
     controller.gate.answering_until = controller.clock.now() + 20
     controller.cloud.calls.clear()
     report = verbs.fulfil(controller.keeper, ASLEEP)
@@ -167,7 +167,7 @@ def test_a_host_that_never_serves_is_given_up_and_deleted(controller: Controller
     [
         (
             OutOfCapacity("sold out"),
-            "no offer can be had now: gpu-l4 in fsn1: sold out; gpu-l4 in nbg1: sold out",
+            "no offer can be had now: gpu-l4 in fsn1 at gpu: sold out; gpu-l4 in nbg1 at gpu: sold out",
         ),
         (AuthFailed("check the token"), "check the token"),
     ],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.unit.parrotpark.conftest import FakeCloud
 
 NOW = 1_800_000_000  # 2027-01-15 08:00:00 UTC
-HERE, THERE = Offer("fsn1", "gpu-l4"), Offer("nbg1", "gpu-l4")
+HERE, THERE = Offer("fake", "fsn1", "gpu-l4"), Offer("fake", "nbg1", "gpu-l4")
 WANTED = Wanted(name="gpu-bake", offers=(HERE, THERE), image="debian-13", maker="me", fingerprint="abc", term=3 * HOUR)
 OURS = Lease("gpu", "gpu-bake", State.BAKING, "me", "abc", until=NOW + HOUR)
 THEIRS = replace(OURS, maker="somebody")
@@ -47,7 +47,7 @@ def test_the_server_carries_its_lease_from_the_start(cloud: FakeCloud) -> None:
         "parrotpark-fingerprint": "abc",
         "parrotpark-until": str(NOW + 3 * HOUR),
     }
-    assert cloud.calls == ["create gpu-bake as gpu-l4 in fsn1"]
+    assert cloud.calls == ["create gpu-bake as gpu-l4 in fsn1 at fake"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_an_interrupted_run_has_left_goes_first(
     old = cloud.add("gpu-bake", {**lease.labels(), **changes})
     assert decided(cloud).reason == f"gpu-bake goes: {reason}"
     assert make(cloud).id != old.id
-    assert cloud.calls == ["delete gpu-bake", "create gpu-bake as gpu-l4 in fsn1"]
+    assert cloud.calls == ["delete gpu-bake", "create gpu-bake as gpu-l4 in fsn1 at fake"]
 
 
 @pytest.mark.parametrize("fingerprint", ["abc", "old"])
@@ -102,7 +102,7 @@ def test_the_servers_of_slots_and_other_roles_are_left_alone(cloud: FakeCloud) -
     cloud.add("gpu-1", replace(OURS, slot="gpu-1", state=State.SERVING).labels())
     cloud.add("entry", {"parrotpark-role": "entry"})
     make(cloud)
-    assert cloud.calls == ["create gpu-bake as gpu-l4 in fsn1"]
+    assert cloud.calls == ["create gpu-bake as gpu-l4 in fsn1 at fake"]
 
 
 def test_the_next_offer_is_tried_where_there_is_no_capacity(cloud: FakeCloud) -> None:
@@ -114,7 +114,7 @@ def test_the_next_offer_is_tried_where_there_is_no_capacity(cloud: FakeCloud) ->
     ("changes", "error", "message"),
     [
         ({"offers": ()}, InvalidRequest, "name at least one location"),
-        ({"offers": (Offer("fsn1", "gpu-x"),)}, InvalidRequest, "gpu-x in fsn1 is unknown"),
+        ({"offers": (Offer("fake", "fsn1", "gpu-x"),)}, InvalidRequest, "gpu-x in fsn1 at fake is unknown"),
         ({"term": 0}, InvalidRequest, "a lease of 0 hours is not possible: give 1 to 3"),
         ({"term": 4 * HOUR}, InvalidRequest, "a lease of 4 hours is not possible: give 1 to 3"),
         ({"fingerprint": "a:b"}, LeaseError, "fingerprint 'a:b' cannot be a label"),

@@ -12,7 +12,7 @@ from parrotpark.cloud import Image
 from parrotpark.cloud.errors import NotFound
 from parrotpark.golden import bake_server, images
 from parrotpark.golden.fingerprint import Fingerprint
-from parrotpark.golden.images import current
+from parrotpark.golden.images import current, current_by_cloud
 from parrotpark.golden.plan import (
     carry_out,
     describe,
@@ -34,8 +34,8 @@ NEW = Fingerprint("b" * 32, {"vllm": "1" * 12, "models": "2" * 12})
 OLD = Fingerprint("a" * 32, {"vllm": "0" * 12, "models": "2" * 12})
 
 
-def image(id_: str, fingerprint: Fingerprint = NEW, created: int = 0) -> Image:
-    return Image(id_, "golden", created, labels(fingerprint))
+def image(id_: str, fingerprint: Fingerprint = NEW, created: int = 0, cloud: str = "here") -> Image:
+    return Image(id_, cloud, "golden", created, labels(fingerprint))
 
 
 def bake(cloud: FakeCloud, fingerprint: Fingerprint = NEW, state: State = State.BAKING) -> None:
@@ -56,15 +56,29 @@ def test_the_newest_image_of_the_fingerprint_is_current() -> None:
     old, first, second = image("1", OLD, created=9), image("2", created=1), image("3", created=2)
     assert current([old, first, second], NEW.whole) == second
     assert current([old], NEW.whole) is None
-    assert current([Image("4", "somebody's", 0, {})], NEW.whole) is None
+    assert current([Image("4", "here", "somebody's", 0, {})], NEW.whole) is None
 
 
 def test_it_is_said_why_there_is_none() -> None:
     assert why_stale([], NEW) == "there is none yet"
-    assert describe([], NEW) == "stale: there is none yet"
-    assert describe([image("1", OLD)], NEW) == "stale: because vllm changed"
-    assert describe([Image("1", "", 0, {}), image("2", OLD, created=1)], NEW) == "stale: because vllm changed"
-    assert describe([image("1", OLD), image("2")], NEW) == "image current"
+    assert describe({"here": []}, NEW) == "stale: there is none yet"
+    assert describe({"here": [image("1", OLD)]}, NEW) == "stale: because vllm changed"
+    unknown = Image("1", "here", "", 0, {})
+    assert describe({"here": [unknown, image("2", OLD, created=1)]}, NEW) == "stale: because vllm changed"
+    assert describe({"here": [image("1", OLD), image("2")]}, NEW) == "image current"
+
+
+def test_it_is_said_which_clouds_have_none() -> None:
+    here, there = [image("1")], [image("1", OLD, created=9, cloud="there")]
+    assert describe({"here": here, "there": there, "far": []}, NEW) == "image current, but none at there, far"
+    assert describe({"here": here, "there": [image("2", cloud="there")]}, NEW) == "image current"
+    assert describe({"there": there, "far": []}, NEW) == "stale: because vllm changed"
+    assert describe({"here": [], "there": []}, NEW) == "stale: there is none yet"
+
+
+def test_every_cloud_has_a_current_image_of_its_own() -> None:
+    found = [image("1", OLD, 9), image("2", created=1), image("3", created=2), image("2", created=3, cloud="there")]
+    assert current_by_cloud([*found, image("4", OLD, 9, "far")], NEW.whole) == {"here": found[2], "there": found[3]}
 
 
 some_images = st.lists(

@@ -36,7 +36,7 @@ def prepare(cloud: HetznerCloud) -> None:
     for image in images.find(cloud):
         cloud.delete_image(image)
     lease = Lease("gpu", "gpu-bake", State.BAKING, "me", NEW.whole, 1_900_000_000)
-    server = cloud.create(ServerSpec("gpu-bake", Offer("fsn1", "ccx33"), "debian-13", lease.labels()))
+    server = cloud.create(ServerSpec("gpu-bake", Offer("gpu", "fsn1", "ccx33"), "debian-13", lease.labels()))
     cloud.snapshot(server, "old", plan.labels(OLD))
 
 
