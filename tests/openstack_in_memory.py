@@ -19,15 +19,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from localcloud.machine.listener import listen
 from parrotpark.cloud import Account
+from tests.cloud_in_memory import listening
 
 type Wrap = Callable[[ASGIApp], ASGIApp]
 type Thing = dict[str, Any]
@@ -642,16 +641,7 @@ def clouds_yaml(endpoint: str, password: str = PASSWORD) -> str:
 def serving(directory: Path, wrap: Wrap = lambda app: app) -> Iterator[Served]:
     """Serve an empty project on a free port of the loopback."""
     state = OpenStack()
-    listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(wrap(create_app(state)), log_level="warning", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()  # the listener accepts already: who connects before the app is up only waits
-    endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}/identity/v3"
     file = directory / "clouds.yaml"
-    file.write_text(clouds_yaml(endpoint))
-    try:
+    with listening(wrap(create_app(state))) as origin:
+        file.write_text(clouds_yaml(f"{origin}/identity/v3"))
         yield Served(Account("here", "openstack", str(file)), state)
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -18,7 +18,7 @@ from parrotpark.cloud.api import (
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.cloud.several import SeveralClouds
 
-PROVIDERS = ("hetzner",)
+PROVIDERS = ("hetzner", "openstack")
 
 __all__ = [
     "OFF",
@@ -51,4 +51,8 @@ def connect(account: Account) -> Cloud:
             from parrotpark.cloud.hetzner import HetznerCloud
 
             return HetznerCloud(account, account.credential())
+        case "openstack":
+            from parrotpark.cloud.openstack import OpenStackCloud
+
+            return OpenStackCloud(account, account.credential())
     raise InvalidRequest(f"provider {account.provider!r} is unknown; known: {', '.join(PROVIDERS)}")

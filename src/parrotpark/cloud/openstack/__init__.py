@@ -181,7 +181,9 @@ class OpenStackCloud:
             what = f"image {spec.image!r}" if flavour else f"flavour {spec.offer.server_type!r}"
             raise NotFound(f"{what} is not in the cloud (any more)")
         more: dict[str, Any] = {"user_data": data} if data else {}
-        if spec.ssh_keys:  # nova takes one
+        if len(spec.ssh_keys) > 1:
+            raise InvalidRequest(f"OpenStack gives a server one SSH key, not {len(spec.ssh_keys)}: name one")
+        if spec.ssh_keys:
             more["key_name"] = spec.ssh_keys[0]
         if spec.firewalls:
             more["security_groups"] = [{"name": self._group(name)} for name in spec.firewalls]
