@@ -19,6 +19,21 @@ from hcloud.volumes.client import BoundVolume
 from tests.machines import PREFIX, Boot, Machine, client, settle, start_local_cloud
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--openstack", action="store_true", help="also run what takes a real OpenStack on this machine")
+
+
+@pytest.fixture(scope="session")
+def real_openstack(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A real OpenStack, started or adopted."""
+    if not request.config.getoption("--openstack"):
+        pytest.skip("takes a real OpenStack: see --openstack")
+    from tests.openstack import real  # only this needs openstacksdk
+
+    with real.running_or_adopted():
+        yield
+
+
 @pytest.fixture(scope="module")
 def local_cloud() -> Client:
     """The local cloud, started or adopted."""

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from tests.openstack import configure, seed
@@ -47,6 +47,13 @@ def install() -> None:
     install = ["uv", "pip", "install", "--quiet", "--python", python, "--require-hashes", "--compile-bytecode"]
     subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
     done.write_text(wanted)
+
+
+@contextmanager
+def running_or_adopted() -> Iterator[None]:
+    """Run OpenStack while the block lasts, unless somebody runs it already."""
+    with nullcontext() if _answers(PORTS["nova"]) else running():
+        yield
 
 
 @contextmanager
@@ -188,14 +195,18 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _await(name: str, port: int) -> None:
     end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection((ADDRESS, port), 1.0).close()
-            return
-        except OSError:
-            if time.monotonic() > end:
-                raise TimeoutError(f"{name} does not start: see {STATE}/logs/{name}") from None
+    while not _answers(port):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{name} does not start: see {STATE}/logs/{name}")
         time.sleep(0.2)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection((ADDRESS, port), 1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def _script(commands: Sequence[Sequence[str]]) -> Sequence[str]:

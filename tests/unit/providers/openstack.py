@@ -51,6 +51,17 @@ class OpenStackStage:
         state.add_volume("lost")
         return {f"address {address}", f"address {port}", "volume lost"}
 
+    def limit(self, servers: int) -> None:
+        """Let the project have only so many servers."""
+        self.served.state.most_servers = servers
+
+    @contextmanager
+    def failing(self, what: str) -> Iterator[None]:
+        """Let that fail in the background while the block lasts."""
+        self.served.state.faults.add(what)
+        yield
+        self.served.state.faults.remove(what)
+
 
 @contextmanager
 def openstack(directory: Path, wrap: Wrap) -> Iterator[OpenStackStage]:

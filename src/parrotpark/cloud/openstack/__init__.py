@@ -30,7 +30,7 @@ from parrotpark.cloud.openstack.furnish import furnish, group_named
 from parrotpark.cloud.openstack.images import Snapshots
 from parrotpark.cloud.openstack.leftovers import Unused
 from parrotpark.cloud.openstack.networks import outside
-from parrotpark.cloud.openstack.views import carries, epoch, server_of
+from parrotpark.cloud.openstack.views import carries, epoch, known, server_of
 from parrotpark.cloud.patience import Patience
 
 TIMEOUT = 60.0  # seconds to connect, and to wait for an answer
@@ -128,7 +128,7 @@ class OpenStackCloud:
     def relabel(self, server: Server, labels: Mapping[str, str]) -> Server:
         with self._typed_errors():
             Found.existing(id=server.id).replace_metadata(self._connection.compute, dict(labels))
-            return self._described(self._connection.compute.get_server(server.id))
+            return self._described(self._seen(server.id))
 
     def delete(self, server: Server) -> None:
         self._delete(server.id)
@@ -175,7 +175,8 @@ class OpenStackCloud:
 
     def _begin(self, spec: ServerSpec, data: str) -> str:
         compute = self._connection.compute
-        flavour = compute.find_flavor(spec.offer.server_type)
+        flavours = {flavour.name: flavour.id for flavour in compute.flavors()}
+        flavour = flavours.get(spec.offer.server_type)
         image = self._snapshots.named(spec.image)
         if flavour is None or image is None:
             what = f"image {spec.image!r}" if flavour else f"flavour {spec.offer.server_type!r}"
@@ -189,14 +190,14 @@ class OpenStackCloud:
             more["security_groups"] = [{"name": self._group(name)} for name in spec.firewalls]
         made = compute.create_server(
             name=spec.name,
-            flavor_id=flavour.id,
+            flavor_id=flavour,
             image_id=image.id,
             availability_zone=spec.offer.location,
             networks=[{"uuid": outside(self._connection, self._network).id}],
             metadata=dict(spec.labels),
             **more,
         )
-        return str(made.id)
+        return str(known(made, "id").id)
 
     def _group(self, name: str) -> str:
         found = group_named(self._connection, name)
@@ -214,7 +215,7 @@ class OpenStackCloud:
             raise Unfinished(str(error)) from error
 
     def _must_be_built(self, server_id: str) -> Found:
-        found = self._connection.compute.get_server(server_id)
+        found = self._seen(server_id)
         if found.status == "BUILD":
             raise Transient(f"server {found.name} is still being made: try again, or try another flavour")
         return found
@@ -225,11 +226,13 @@ class OpenStackCloud:
 
     def _must_be_gone(self, server_id: str) -> NoReturn:
         """Delete the server, again where that has failed in the cloud."""
-        compute = self._connection.compute
-        found = compute.get_server(server_id)
+        found = self._seen(server_id)
         if found.task_state != "deleting":
-            compute.delete_server(found, ignore_missing=False)
+            self._connection.compute.delete_server(found, ignore_missing=False)
         raise Transient(f"server {found.name} is still listed after its deletion: check the cloud's console")
+
+    def _seen(self, server_id: str) -> Found:
+        return known(self._connection.compute.get_server(server_id))
 
     def _described(self, found: Found) -> Server:
         # A nova of before 2017 only tells the flavour's id.

@@ -55,7 +55,11 @@ class ErrorTranslator:
             raise Transient(f"{self.endpoint} does not answer in time: try again") from error
         except (auth.ConnectFailure, requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
             raise self._broken(error) from error
-        except (auth.SSLError, auth.UnknownConnectionError, auth.MissingAuthPlugin) as error:
+        except auth.UnknownConnectionError as error:
+            if _was_answering(error.original):
+                raise self._broken(error.original) from error
+            raise InvalidRequest(f"the endpoint {self.endpoint!r} cannot be called: {_line(str(error))}") from error
+        except auth.SSLError as error:
             raise InvalidRequest(f"the endpoint {self.endpoint!r} cannot be called: {_line(str(error))}") from error
         except (sdk.ConfigException, auth.CatalogException) as error:
             raise InvalidRequest(

@@ -11,6 +11,7 @@ from openstack.network.v2.security_group import SecurityGroup
 
 from parrotpark.cloud.api import Furnishing, Rule
 from parrotpark.cloud.errors import InvalidRequest
+from parrotpark.cloud.openstack.views import known
 
 type Facts = tuple[str, str, str, str, str, str]  # direction, family, protocol, ports, from whom or to whom
 
@@ -37,7 +38,7 @@ def group_named(connection: Connection, name: str) -> SecurityGroup | None:
 
 
 def _key(connection: Connection, wanted: Furnishing, *, check: bool) -> str:
-    found = connection.compute.find_keypair(wanted.ssh_key)
+    found = next((key for key in connection.compute.keypairs() if key.name == wanted.ssh_key), None)
     if found and _body(str(found.public_key)) == _body(wanted.public_key):
         return ""
     if not check:
@@ -52,7 +53,7 @@ def _firewall(connection: Connection, wanted: Furnishing, *, check: bool) -> str
     found = group_named(connection, wanted.firewall)
     if found is None and check:
         return f"firewall {wanted.firewall} made"
-    group = found or connection.network.create_security_group(name=wanted.firewall, description="by parrotpark")
+    group = found or known(connection.network.create_security_group(name=wanted.firewall), "id")
     there = {_facts(rule): rule for rule in group.security_group_rules or ()}
     added = [body for facts, body in rules.items() if facts not in there]
     # What lets out is only added to: another project's policy may want it so.

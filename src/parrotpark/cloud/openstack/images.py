@@ -17,7 +17,7 @@ from openstack.image.v2.image import Image as Found
 
 from parrotpark.cloud.api import Image, Leftover
 from parrotpark.cloud.errors import InvalidRequest, NotFound, Transient
-from parrotpark.cloud.openstack.views import carries, epoch, is_kept
+from parrotpark.cloud.openstack.views import carries, epoch, is_kept, known
 from parrotpark.cloud.patience import Patience
 
 QUEUED, SAVING, ACTIVE = "queued", "saving", "active"
@@ -55,14 +55,15 @@ class Snapshots:
         """
         compute, images = self.connection.compute, self._glance
         if not self.patiently(lambda: self._made_before(server_id, labels)):
-            self.patiently(lambda: _must_be_off(compute.get_server(server_id), compute.stop_server), STOPPING)
+            self.patiently(lambda: _must_be_off(known(compute.get_server(server_id)), compute.stop_server), STOPPING)
         image_id = self.patiently(lambda: self._begin_or_find(server_id, description, labels))
-        made = self.patiently(lambda: _must_be_active(images.get_image(image_id)), IMAGING)
+        made = self.patiently(lambda: _must_be_active(known(images.get_image(image_id))), IMAGING)
         # nova copies the properties of the image that the server was made from, other labels among them.
         if surplus := _labels(made).keys() - labels.keys():
             patch = [{"op": "remove", "path": f"/{_LABEL}{key}"} for key in sorted(surplus)]
             self.patiently(lambda: self._patch(image_id, patch))
-        return self._image(self.patiently(lambda: images.get_image(image_id)))
+            made = self.patiently(lambda: known(images.get_image(image_id)))
+        return self._image(made)
 
     def named(self, name: str) -> Found | None:
         """Find an image of ours by its id, or any by its name: the newest, as providers replace them under it.
@@ -72,7 +73,7 @@ class Snapshots:
         images = self._glance
         if _ID.fullmatch(name):
             with suppress(sdk.NotFoundException):
-                found = images.get_image(name)
+                found = known(images.get_image(name))
                 return found if found.status == ACTIVE else None
             return None
         every = [image for image in images.images(name=name) if image.status == ACTIVE]
@@ -87,7 +88,7 @@ class Snapshots:
         if not image_id:
             return None
         with suppress(sdk.NotFoundException):
-            return _name(self._glance.get_image(image_id))
+            return _name(known(self._glance.get_image(image_id)))
         return None
 
     def delete(self, image_id: str) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from openstack.compute.v2.server import Server as Found
+from openstack.resource import Resource
 
 from parrotpark.cloud.api import OFF, RUNNING, Server
 
@@ -28,6 +29,17 @@ def server_of(found: Found, cloud: str, server_type: str, image: str | None) -> 
         labels=dict(found.metadata or {}),
         created=epoch(found.created_at),
     )
+
+
+def known[T: Resource](found: T, field: str = "status") -> T:
+    """Return it, if the answer had that field: openstacksdk takes whatever was answered for what it asked for.
+
+    Raises:
+        ValueError: the answer was about something else.
+    """
+    if not getattr(found, field):
+        raise ValueError(f"no {field}")
+    return found
 
 
 def carries(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
