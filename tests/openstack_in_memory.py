@@ -159,7 +159,7 @@ def _get(table: Table, id_: str, message: str) -> Thing:
     return table[id_]
 
 
-# ---- nova -----------------------------------------------------------------------------------------------------------
+# ---- nova ----------------------------------------------------------------------------------------------------------
 
 
 class Nova:
@@ -310,6 +310,10 @@ class Nova:
 
     def _destroy(self, server: Thing) -> None:
         state = self._state
+        if "destroy" in state.faults:
+            server["OS-EXT-STS:task_state"] = None
+            self._settle(server, "ERROR", "error")
+            return
         state.servers.pop(server["id"], None)
         for table, key in ((state.ports, "device_id"), (state.images, "instance_uuid")):
             for id_, thing in list(table.items()):
@@ -353,7 +357,7 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
         raise Refused(403, f"Maximum number of metadata items exceeds {_MOST_METADATA}")
 
 
-# ---- glance ---------------------------------------------------------------------------------------------------------
+# ---- glance --------------------------------------------------------------------------------------------------------
 
 
 class Glance:
@@ -395,7 +399,7 @@ class Glance:
         )
 
 
-# ---- neutron and cinder ---------------------------------------------------------------------------------------------
+# ---- neutron and cinder --------------------------------------------------------------------------------------------
 
 
 class Neutron:
@@ -477,7 +481,7 @@ def _rule(group_id: str, wanted: Mapping[str, Any]) -> Thing:
     return rule | {name: wanted.get(name) for name in fields}
 
 
-# ---- keystone, and all of it on one port ----------------------------------------------------------------------------
+# ---- keystone, and all of it on one port ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -638,9 +642,11 @@ def clouds_yaml(endpoint: str, password: str = PASSWORD) -> str:
 
 
 @contextmanager
-def serving(directory: Path, wrap: Wrap = lambda app: app) -> Iterator[Served]:
+def serving(
+    directory: Path, wrap: Wrap = lambda app: app, microversion: tuple[int, int] = MICROVERSION
+) -> Iterator[Served]:
     """Serve an empty project on a free port of the loopback."""
-    state = OpenStack()
+    state = OpenStack(microversion=microversion)
     file = directory / "clouds.yaml"
     with listening(wrap(create_app(state))) as origin:
         file.write_text(clouds_yaml(f"{origin}/identity/v3"))

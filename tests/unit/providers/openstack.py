@@ -9,7 +9,7 @@ from pathlib import Path
 
 from parrotpark.cloud import Account, Cloud, Offer
 from parrotpark.cloud.openstack import OpenStackCloud
-from tests.openstack_in_memory import PASSWORD, Served, serving
+from tests.openstack_in_memory import MICROVERSION, PASSWORD, Served, serving
 from tests.unit.providers.faults import Wrap
 
 
@@ -64,6 +64,6 @@ class OpenStackStage:
 
 
 @contextmanager
-def openstack(directory: Path, wrap: Wrap) -> Iterator[OpenStackStage]:
-    with serving(directory, wrap) as served:
+def openstack(directory: Path, wrap: Wrap, microversion: tuple[int, int] = MICROVERSION) -> Iterator[OpenStackStage]:
+    with serving(directory, wrap, microversion) as served:
         yield OpenStackStage(served, Offer(served.account.name, "nova", "b2-7"))
