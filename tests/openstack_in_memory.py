@@ -77,7 +77,7 @@ class OpenStack:
         self.add_network(NETWORK)
         self.add_group("default")
 
-    def add_image(self, name: str, visibility: str = "private", **more: object) -> Thing:
+    def add_image(self, name: str, visibility: str = "private", **more: Any) -> Thing:
         """Put an image there that can be booted from."""
         form: Thing = {
             "tags": [],
@@ -112,7 +112,7 @@ class OpenStack:
     def add_floating(self, **more: object) -> Thing:
         """Put a floating IP there."""
         address = str(RANGE[next(self._addresses)])
-        form = {"floating_ip_address": address, "port_id": None, "tags": [], "created_at": now()}
+        form: Thing = {"floating_ip_address": address, "port_id": None, "tags": [], "created_at": now()}
         return _put(self.floating, **form | more)
 
     def add_volume(self, name: str, **more: object) -> Thing:

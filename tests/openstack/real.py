@@ -39,13 +39,12 @@ MODULES = {
 
 def install() -> None:
     """Install what the requirements name, if that has not been done yet."""
-    done, wanted = VENV / "installed", (HERE / "requirements.txt").read_text()
+    done, wanted = VENV / "installed", (ROOT / "requirements/openstack.txt").read_text()
     if done.exists() and done.read_text() == wanted:
         return
     subprocess.run(["uv", "venv", "--quiet", "--clear", VENV], check=True)
-    python = VENV / "bin/python"
-    install = ["uv", "pip", "install", "--quiet", "--python", python, "--require-hashes", "--compile-bytecode"]
-    subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
+    what = ["--require-hashes", "--compile-bytecode", "--requirement", str(ROOT / "requirements/openstack.txt")]
+    subprocess.run(["uv", "pip", "install", "--quiet", "--python", str(VENV / "bin/python"), *what], check=True)
     done.write_text(wanted)
 
 
@@ -95,9 +94,8 @@ def _mariadb() -> Sequence[str]:
             "faults",
         ):
             (STATE / name).mkdir(parents=True)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         make = ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--skip-test-db"]
-        subprocess.run(make, check=True, **quiet)  # type: ignore[call-overload]
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
     for path, text in configure.files(VENV, STATE).items():
         (STATE / path).parent.mkdir(parents=True, exist_ok=True)
         (STATE / path).write_text(text)
@@ -214,7 +212,7 @@ def _script(commands: Sequence[Sequence[str]]) -> Sequence[str]:
 
 
 def _fingerprint() -> str:
-    sources = [HERE / "requirements.txt", HERE / "configure.py"]
+    sources = [ROOT / "requirements/openstack.txt", HERE / "configure.py"]
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import uuid
 from dataclasses import dataclass, field
+from typing import cast
 
 import openstack
 from openstack.connection import Connection
+from openstack.identity.v3._proxy import Proxy as Keystone
 
 from tests.openstack.configure import ADDRESS, KEYSTONE, PASSWORD, PORTS, REGION
 
@@ -53,9 +54,13 @@ def admin(project: str = "admin") -> Connection:
     )
 
 
+def _keystone(cloud: Connection) -> Keystone:
+    return cast(Keystone, cloud.identity)  # its older version is gone
+
+
 def catalogue() -> None:
     """Register the services and their users in keystone, if they are not there."""
-    identity = admin().identity
+    identity = _keystone(admin())
     if any(service.name == "nova" for service in identity.services()):
         return
     roles = {role.name: role for role in identity.roles()}
@@ -79,8 +84,14 @@ def goods() -> None:
         if not cloud.compute.find_flavor(name):
             cloud.compute.create_flavor(name=name, vcpus=vcpus, ram=ram, disk=disk)
     if not cloud.image.find_image(IMAGE):
-        form = {"disk_format": "raw", "container_format": "bare"}
-        cloud.image.create_image(IMAGE, data=io.BytesIO(b"nothing"), visibility="public", allow_duplicates=True, **form)
+        cloud.image.create_image(
+            IMAGE,
+            data=b"nothing",
+            disk_format="raw",
+            container_format="bare",
+            visibility="public",
+            allow_duplicates=True,
+        )
     if cloud.network.find_network(NETWORK):
         return
     network = cloud.network.create_network(
@@ -96,10 +107,11 @@ def goods() -> None:
 def project() -> Project:
     """Make a project of its own for one test."""
     cloud = admin()
+    identity = _keystone(cloud)
     name, password = f"test-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
-    made = cloud.identity.create_project(name=name, domain_id="default")
-    user = cloud.identity.create_user(name=name, password=password, domain_id="default")
-    role = cloud.identity.find_role("member", ignore_missing=False)
-    cloud.identity.assign_project_role_to_user(made, user, role)
+    made = identity.create_project(name=name, domain_id="default")
+    user = identity.create_user(name=name, password=password, domain_id="default")
+    role = identity.find_role("member", ignore_missing=False)
+    identity.assign_project_role_to_user(made, user, role)
     cloud.compute.update_quota_set(made.id, cores=10_000, ram=10_000_000, instances=5)
     return Project(made.id, name, password)

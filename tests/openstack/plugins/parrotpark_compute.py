@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 import nova.virt
 from nova.cmd.compute import main
-from nova.compute import power_state, task_states
+from nova.compute import task_states
 from nova.image import glance
 from nova.virt.fake import FakeDriverWithoutFakeNodes
 
@@ -32,8 +32,7 @@ class Machines(FakeDriverWithoutFakeNodes):  # type: ignore[misc]  # nova has no
         _fault("spawn")
         super().spawn(context, instance, image_meta, *arguments, **options)
         if ENDPOINT:
-            image = image_meta.properties.get("img_owner_id", MACHINE_IMAGE) if image_meta.obj_attr_is_set("id") else ""
-            _make(instance, _machine_image(context, image_meta.id) or image or MACHINE_IMAGE)
+            _make(instance, _machine_image(context, image_meta.id) or MACHINE_IMAGE)
 
     def destroy(self, context: Any, instance: Any, *arguments: Any, **options: Any) -> None:
         """Delete the machine."""
@@ -110,10 +109,6 @@ def _call(method: str, path: str, body: object = None) -> Any:
     if action and action["status"] == "error":
         raise RuntimeError(action["error"]["message"])
     return said
-
-
-def _state() -> int:
-    return int(power_state.RUNNING)
 
 
 if __name__ == "__main__":

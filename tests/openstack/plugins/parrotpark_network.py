@@ -6,7 +6,7 @@ from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins.ml2.api import MechanismDriver, PortContext
 
 
-class Binds(MechanismDriver):
+class Binds(MechanismDriver):  # type: ignore[misc]  # neutron has no types
     """Says of every port that it is plugged in."""
 
     def initialize(self) -> None:

@@ -197,7 +197,7 @@ def twin(state: OpenStack, server: Server, **changes: object) -> Thing:
 @pytest.mark.parametrize("labels", [HOST, NEW])
 def test_of_twins_the_younger_goes(memory: OpenStackStage, state: OpenStack, labels: dict[str, str]) -> None:
     """Somebody else makes a server of the same name at the same time, a moment before or after us."""
-    cloud, elder = memory.cloud(), []
+    elder: list[str] = []
 
     def appear(_seconds: float) -> None:
         if not elder:
@@ -268,7 +268,7 @@ def test_only_an_old_image_that_nobody_works_on_is_left_over(memory: OpenStackSt
     cloud = memory.cloud()
     server = cloud.create(spec(memory))
 
-    def begun(name: str, created: str, instance: str = "gone", **more: object) -> None:
+    def begun(name: str, created: str, instance: str = "gone", **more: str) -> None:
         marks = {"image_type": "snapshot", "instance_uuid": instance}
         state.add_image(name, **marks, **more)
         list(state.images.values())[-1].update(status="queued", created_at=created)
