@@ -81,7 +81,7 @@ class OpenStackCloud:
             flavours = {flavour.name: flavour for flavour in compute.flavors()}
             zones = [zone.name for zone in compute.availability_zones() if zone.state["available"]]
             images = {name: self._snapshots.named(name) for name in {spec.image for spec in specs}}
-            known = self._snapshots.names()
+            names = self._snapshots.names()
             keys = [key.name for key in compute.keypairs()]
             groups = [group.name for group in self._connection.network.security_groups()]
             outside(self._connection, self._network)
@@ -90,7 +90,7 @@ class OpenStackCloud:
             _refuse_unknown("availability zone", [spec.offer.location], zones)
             image, flavour = images[spec.image], flavours[spec.offer.server_type]
             if image is None:
-                _refuse_unknown("image", [spec.image], known)
+                _refuse_unknown("image", [spec.image], names)
                 raise NotFound(f"image {spec.image!r} went away while it was looked at: try again")
             _refuse_unknown("SSH key", spec.ssh_keys, keys)
             _refuse_unknown("security group", spec.firewalls, groups)
@@ -115,10 +115,9 @@ class OpenStackCloud:
             if built.status == "ERROR":
                 fault = built.fault or {}
                 raise self._errors.given_up(spec.name, int(fault.get("code", 0)), str(fault.get("message", "")))
-            with self._typed_errors():
-                # Names are not unique here. Whoever made one at the same time looks as late, and sees both.
-                if self._holders(spec.name)[0].id == built.id:
-                    return self._described(built)
+            # Names are not unique here. Whoever made one at the same time looks as late, and sees both.
+            if self._patiently(lambda: self._holders(spec.name)[0].id) == built.id:
+                return self._patiently(lambda: self._described(built))
         except CloudError:
             self._delete(server_id)
             raise
