@@ -1,6 +1,9 @@
 """Real OpenStack on this machine: installed, configured, started and stopped, for the tests that ask for it.
 
-    python -m tests.openstack.real            keeps it running until it is interrupted
+    python -m tests.openstack.real
+
+keeps it running until it is interrupted. With HCLOUD_ENDPOINT and HCLOUD_TOKEN of a local cloud, its servers are
+machines of it.
 
 Nothing of it outlives the program. What it prepares once stays in a folder, so that the next start takes half a minute.
 """
@@ -17,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.openstack import configure, seed
@@ -49,15 +52,8 @@ def install() -> None:
 
 
 @contextmanager
-def running_or_adopted() -> Iterator[None]:
-    """Run OpenStack while the block lasts, unless somebody runs it already."""
-    with nullcontext() if _answers(PORTS["nova"]) else running():
-        yield
-
-
-@contextmanager
 def running(machines: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Run OpenStack while the block lasts; `machines` are the variables that name a local cloud behind it."""
+    """Run OpenStack while the block lasts; `machines` are the variables that name a local cloud with its machines."""
     install()
     with ExitStack() as stack:
         stack.enter_context(_started("mariadb", _mariadb(), MARIADB))
@@ -193,13 +189,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _await(name: str, port: int) -> None:
     end = time.monotonic() + PATIENCE
-    while not _answers(port):
+    while not answers(port):
         if time.monotonic() > end:
             raise TimeoutError(f"{name} does not start: see {STATE}/logs/{name}")
         time.sleep(0.2)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int = PORTS["nova"]) -> bool:
+    """Say whether something listens: with the port of nova, whether OpenStack runs already."""
     try:
         socket.create_connection((ADDRESS, port), 1.0).close()
     except OSError:
@@ -261,7 +258,7 @@ def _prepare() -> None:
 if __name__ == "__main__":
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: sys.exit())
-    with running():
+    with running({name: value for name, value in os.environ.items() if name.startswith("HCLOUD_")}):
         print(f"OpenStack runs at {KEYSTONE}", flush=True)
         while True:
             signal.pause()

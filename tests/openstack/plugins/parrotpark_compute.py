@@ -18,8 +18,8 @@ from nova.compute import task_states
 from nova.image import glance
 from nova.virt.fake import FakeDriverWithoutFakeNodes
 
-ENDPOINT = os.environ.get("PARROTPARK_MACHINES")  # of a local cloud's API; without it no machine is behind a server
-TOKEN = os.environ.get("PARROTPARK_MACHINES_TOKEN", "")
+ENDPOINT = os.environ.get("HCLOUD_ENDPOINT")  # of a local cloud's API; without it no machine is behind a server
+TOKEN = os.environ.get("HCLOUD_TOKEN", "")
 FAULTS = Path(os.environ["PARROTPARK_FAULTS"])  # a folder; a file in it, named like a method, makes that method fail
 MACHINE_TYPE, MACHINE_IMAGE, LOCATION = "cx23", "debian-13", "fsn1"
 
