@@ -106,6 +106,7 @@ state_path = {state}/nova
 host = compute
 my_ip = {ADDRESS}
 rpc_response_timeout = 20
+graceful_shutdown_timeout = 3
 [api_database]
 connection = {database("nova_api")}
 max_pool_size = 3
