@@ -70,6 +70,7 @@ def running(machines: Mapping[str, str] | None = None) -> Iterator[None]:
         program = [str(VENV / "bin/python"), str(HERE / "plugins/parrotpark_compute.py"), *_nova_conf()]
         stack.enter_context(_started("nova-compute", program, more=machines))
         seed.goods()
+        seed.await_compute()
         yield
 
 

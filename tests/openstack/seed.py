@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass, field
 from typing import cast
@@ -102,6 +103,15 @@ def goods() -> None:
         provider_physical_network="outside",
     )
     cloud.network.create_subnet(network_id=network.id, cidr=RANGE, ip_version=4, is_dhcp_enabled=False)
+
+
+def await_compute() -> None:
+    """Wait until nova has found its host: before that, it has no valid host for anybody."""
+    compute, end = admin().compute, time.monotonic() + 120
+    while not any(compute.hypervisors()):
+        if time.monotonic() > end:
+            raise TimeoutError("nova does not find its host: see the logs of nova-compute and nova-scheduler")
+        time.sleep(1)
 
 
 def project() -> Project:

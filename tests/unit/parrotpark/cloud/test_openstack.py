@@ -338,11 +338,14 @@ def test_nobody_is_locked_out_while_rules_change(memory: OpenStackStage, state: 
     cloud = memory.cloud()
     cloud.furnish(FURNISHING)
     (group,) = (each for each in state.groups.values() if each["name"] == FURNISHING.firewall)
+    group["security_group_rules"].append({**group["security_group_rules"][0], "id": "more", "protocol": "tcp"})
     before = {rule["id"] for rule in group["security_group_rules"]}
     more = (*FURNISHING.rules, Rule("udp", "51820", ("0.0.0.0/0",)))
     assert cloud.furnish(replace(FURNISHING, rules=more)) == ("rules of firewall parrotpark-gpu changed",)
     assert before < {rule["id"] for rule in group["security_group_rules"]}
-    assert sum(rule["direction"] == "egress" for rule in group["security_group_rules"]) == 2
+    assert cloud.furnish(replace(FURNISHING, rules=())) != ()
+    left = group["security_group_rules"]
+    assert {(rule["direction"], rule["protocol"]) for rule in left} == {("egress", None), ("egress", "tcp")}
 
 
 def test_a_cloud_that_is_not_there_is_told_from_one_that_refuses() -> None:
