@@ -10,6 +10,7 @@ from typing import Protocol
 from parrotpark.cloud import Account, Cloud, Offer
 from tests.unit.providers.faults import Wrap
 from tests.unit.providers.hetzner import hetzner
+from tests.unit.providers.openstack import openstack
 
 
 class Stage(Protocol):
@@ -60,4 +61,7 @@ class Stage(Protocol):
         written."""
 
 
-STAGES: Mapping[str, Callable[[Path, Wrap], AbstractContextManager[Stage]]] = {"hetzner": hetzner}
+STAGES: Mapping[str, Callable[[Path, Wrap], AbstractContextManager[Stage]]] = {
+    "hetzner": hetzner,
+    "openstack": openstack,
+}
