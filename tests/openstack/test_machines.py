@@ -20,7 +20,7 @@ def test_a_server_is_a_machine_from_its_making_to_its_end(
     spec = ServerSpec("bake", stage.offer, stage.image, {"a": "b"}, user_data="#cloud-config\n")
     baked = cloud.create(spec)
     (machine,) = backend.machines.values()
-    assert (machine.id in backend.on, machine.image) == (True, "debian-13")
+    assert (machine.id in backend.on, machine.image, machine.user_data) == (True, "debian-13", spec.user_data)
     image = cloud.snapshot(baked, "golden", {"c": "d"})
     assert not backend.on
     (snapshot,) = backend.snapshots

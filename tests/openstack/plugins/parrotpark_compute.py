@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from nova.virt.fake import FakeDriverWithoutFakeNodes
 ENDPOINT = os.environ.get("HCLOUD_ENDPOINT")  # of a local cloud's API; without it no machine is behind a server
 TOKEN = os.environ.get("HCLOUD_TOKEN", "")
 FAULTS = Path(os.environ["PARROTPARK_FAULTS"])  # a folder; a file in it, named like a method, makes that method fail
+MOST_USER_DATA = 2**15  # characters; nova takes more than the local cloud
 MACHINE_TYPE, MACHINE_IMAGE, LOCATION = "cx23", "debian-13", "fsn1"
 
 
@@ -75,12 +77,13 @@ def _fault(method: str) -> None:
 
 
 def _make(instance: Any, image: str) -> None:
+    user_data = base64.b64decode(instance.user_data or "").decode()
     body = {
         "name": f"nova-{instance.uuid}",
         "server_type": MACHINE_TYPE,
         "location": LOCATION,
         "image": image,
-        "user_data": instance.user_data or "",
+        "user_data": user_data if len(user_data) <= MOST_USER_DATA else "",
     }
     _call("POST", "/servers", body)
 
