@@ -21,6 +21,7 @@ from tests.machines import PREFIX, Boot, Machine, client, settle, start_local_cl
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-fault", action="store_true", help="try every fault at every request of each provider")
     parser.addoption("--openstack", action="store_true", help="also run what takes a real OpenStack on this machine")
 
 

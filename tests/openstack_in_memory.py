@@ -77,6 +77,15 @@ class OpenStack:
         self.add_network(NETWORK)
         self.add_group("default")
 
+    def clear(self) -> None:
+        """Forget all that the project has made."""
+        for table in (self.servers, self.keys, self.groups, self.ports, self.floating, self.volumes, self._waiting):
+            table.clear()
+        for image in [image for image in self.images.values() if image["visibility"] == "private"]:
+            del self.images[image["id"]]
+        self._addresses = itertools.count(10)
+        self.add_group("default")
+
     def add_image(self, name: str, visibility: str = "private", **more: Any) -> Thing:
         """Put an image there that can be booted from."""
         form: Thing = {

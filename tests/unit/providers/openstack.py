@@ -36,10 +36,8 @@ class OpenStackStage:
         text = self.account.credential().replace(PASSWORD, "x" * 20)
         return OpenStackCloud(self.account, text, sleep=self.served.work)
 
-    def unfurnish(self) -> None:
-        state = self.served.state
-        state.keys.clear()
-        state.groups.clear()
+    def clear(self) -> None:
+        self.served.state.clear()
 
     def billed(self) -> Set[str]:
         return self.served.billed()

@@ -64,7 +64,11 @@ class OpenStackCloud:
         self._unused = Unused(self.name, self._connection, self._patiently)
 
     def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
-        return self._patiently(lambda: furnish(self._connection, wanted, check=check))
+        # A step that is repeated, as its answer was lost, finds its own work done: what changes is known beforehand.
+        changes = self._patiently(lambda: furnish(self._connection, wanted, check=True))
+        if changes and not check:
+            self._patiently(lambda: furnish(self._connection, wanted, check=False))
+        return changes
 
     def price(self, offer: Offer) -> float | None:  # noqa: ARG002
         return None  # OpenStack knows no prices, and no two providers tell theirs alike
