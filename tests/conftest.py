@@ -16,7 +16,27 @@ from hcloud.servers.client import BoundServer
 from hcloud.ssh_keys.client import BoundSSHKey
 from hcloud.volumes.client import BoundVolume
 
+from tests.cloud_in_memory import Served, serving
 from tests.machines import PREFIX, Boot, Machine, client, settle, start_local_cloud
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-fault", action="store_true", help="try every fault at every request of each provider")
+    parser.addoption("--openstack", action="store_true", help="also run what takes a real OpenStack on this machine")
+
+
+@pytest.fixture(scope="session")
+def real_openstack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served | None]:
+    """A real OpenStack before a local cloud in memory, which is yielded; None if it runs already, as somebody's."""
+    if not request.config.getoption("--openstack"):
+        pytest.skip("takes a real OpenStack: see --openstack")
+    from tests.openstack import real  # only this needs openstacksdk
+
+    if real.answers():
+        yield None
+        return
+    with serving(tmp_path_factory.mktemp("machines")) as served, real.running(served.environment):
+        yield served
 
 
 @pytest.fixture(scope="module")

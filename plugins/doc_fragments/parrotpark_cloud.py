@@ -21,7 +21,7 @@ options:
       provider:
         description: Whose cloud it is.
         type: str
-        choices: [hetzner, scaleway]
+        choices: [hetzner, openstack, scaleway]
         required: true
       credential_file:
         description: File with what opens it, as the token of the project.

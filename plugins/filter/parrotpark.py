@@ -13,7 +13,8 @@ from ansible.errors import AnsibleFilterError
 
 from parrotpark.cloud.account import Account, named
 from parrotpark.cloud.errors import CloudError
-from parrotpark.control import front, models, program, sign_on
+from parrotpark.control import front, models, placement, program, sign_on
+from parrotpark.control.cards import CardError, Cards
 from parrotpark.control.models import ModelError
 from parrotpark.control.slots import Slot, SlotError, slot_document, slots
 from parrotpark.golden import plan as golden
@@ -30,7 +31,7 @@ def _one_line_errors[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (CloudError, FingerprintError, ModelError, SlotError, WishError) as error:
+        except (CardError, CloudError, FingerprintError, ModelError, SlotError, WishError) as error:
             raise AnsibleFilterError(str(error)) from None
 
     return wrapped
@@ -122,6 +123,35 @@ def _from_catalogue[R](function: Callable[..., R]) -> Callable[..., R]:
         return function(models.catalogue(entries), *args)
 
     return _one_line_errors(wrapped)
+
+
+def gpus(offers: Sequence[Mapping[str, Any]], clouds: Sequence[Mapping[str, Any]], computes: str) -> list[object]:
+    """List the kinds of cards that a GPU host may have, each once, as dictionaries with `name` and `count`."""
+    machines = placement.machines_of(offers, [Account.of(cloud) for cloud in clouds]) if computes == "cuda" else ()
+    return [asdict(machine) for machine in machines]
+
+
+def required_units(computes: str) -> list[str]:
+    """List the units without which no model may start."""
+    return ["parrotpark-gpu-health.service"] if computes == "cuda" else []
+
+
+def told_at(computes: str, port: int) -> int:
+    """Return the port at which a host tells how its cards are; 0 where it has none."""
+    return port if computes == "cuda" else 0
+
+
+def cards_open_ports(computes: str, port: int, interface: str, origin: str) -> list[object]:
+    """Open the port where a host tells of its cards to one network, in the words of `base_open_ports`."""
+    rule = {"protocol": "tcp", "port": port, "interface": interface, "sources": [origin]}
+    return [rule] if computes == "cuda" else []
+
+
+def vllm_models(entries: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, Any]] = ()) -> list[object]:
+    """Say what is served, and how, in the words of the role's `vllm_models`; `machines` are as `gpus` lists them."""
+    found = models.catalogue(entries)
+    places = placement.place(found, [Cards(**machine) for machine in machines])
+    return list(models.vllm_models(found, {place.model.name: place.options for place in places}))
 
 
 def url(domain: str, port: int | str) -> str:
@@ -232,7 +262,11 @@ class FilterModule:
             "parrotpark_own_ca": front.own_ca,
             "parrotpark_first_model": _from_catalogue(models.first_model),
             "parrotpark_model_folders": _from_catalogue(models.folders),
-            "parrotpark_vllm_models": _from_catalogue(models.vllm_models),
+            "parrotpark_gpus": _one_line_errors(gpus),
+            "parrotpark_required_units": required_units,
+            "parrotpark_cards_open_ports": cards_open_ports,
+            "parrotpark_cards_port": told_at,
+            "parrotpark_vllm_models": _one_line_errors(vllm_models),
             "parrotpark_litellm_models": _from_catalogue(models.litellm_models),
             "parrotpark_model_endpoints": _from_catalogue(models.endpoints),
             "parrotpark_model_open_ports": _from_catalogue(models.open_ports),

@@ -32,12 +32,13 @@ READ_AT_EACH_USE = {
     },
     "keycloak": {"Write the program that makes accounts that administer"},
     "mongodb": {"Note which release series the data will be of"},
+    "nvidia": {"Keep unattended upgrades off the driver and the kernel"},
     "people": {"Write the configuration"},
     "scheduler": {"Write the slots", "Write the configuration"},
     "vllm": {"Install the program that validates configurations"},
 }
 COMPARES = {"litellm"}  # its service.yml compares what runs with what it was started from
-JUDGES_WHAT_IT_FETCHED = {"caddy/key.yml"}  # no preflight could
+JUDGES_WHAT_IT_FETCHED = {"caddy/key.yml", "nvidia/key.yml"}  # no preflight could
 
 
 def every(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

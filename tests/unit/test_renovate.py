@@ -39,7 +39,23 @@ OUR_OWN = {
     ("roles/librechat/vars/main.yml", "1.3.13"): "the form of a file, which comes with LibreChat's release",
     ("roles/librechat/meta/argument_specs.yml", "0.8.7"): "what was run by hand",
     ("roles/librechat/README.md", "0.8.7"): "what was run by hand",
+    ("src/parrotpark/control/fit.py", "0.32.0"): "what was read by hand",
+    ("src/parrotpark/control/model_shape.py", "0.32.0"): "what was read by hand",
     ("roles/caddy/vars/main.yml", "65760C51EDEA2017CEA2CA15155B6D79CA56EA34"): "a key that is trusted by decision",
+    **{
+        (f"roles/nvidia/{file}", key): "a key that is trusted by decision"
+        for file in ("README.md", "defaults/main.yml", "meta/argument_specs.yml")
+        for key in ("02182E60104FCDC26EAE1B8597A5D4CB8793F200", "EB693B3035CD5710E231E123A4B469963BF863CC")
+    },
+    **{
+        (f"molecule/nvidia/{file}", version): "a release that the test imitates"
+        for file, versions in {
+            "repository.py": ("580.105.08", "590.48.01"),
+            "side_effect.yml": ("580.105.08", "580.95.05", "590.48.01"),
+            "tests/test_nvidia.py": ("580.105.08", "590.48.01"),
+        }.items()
+        for version in versions
+    },
 }
 
 

@@ -59,7 +59,7 @@ def main() -> None:
     try:
         Path(file).write_text(key)
         subprocess.run(["systemctl", "start", *units], check=True)
-        deadline = time.monotonic() + int(seconds)
+        deadline = time.monotonic() + int(seconds) * len(models)  # one may start after the other
         while silent := [name for name, port, _ in models if not answers(port)]:
             if time.monotonic() > deadline or restarts(silent[0]) >= HOPELESS:
                 journal = ["journalctl", "--lines=60", "--no-pager", "--output=cat", f"--unit=vllm@{silent[0]}"]

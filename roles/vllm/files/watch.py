@@ -5,10 +5,14 @@ Usage: watch.py CONFIG SECONDS COMMAND...  CONFIG is the server's own, SECONDS i
 A server says that it is healthy while its engine computes nothing. So every few seconds the model is asked for next to
 nothing. No answer alone is no proof, as others may be waiting, too: it hangs where, by the server's own counters, its
 engine has got nothing done either.
+
+Where WATCH_TURN names a file, servers start one after the other: vLLM measures what is left of a card while it starts,
+and takes what another one is just loading for its own.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -23,6 +27,7 @@ from collections import deque
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -65,7 +70,7 @@ class Judge:
     def __init__(self, now: float, start: float) -> None:
         self._begin = self._heard = self._moved = now
         self._start = start
-        self._serves = False
+        self.serves = False
         self._counters: str | None = None
 
     def objection(self, look: Look, now: float) -> str | None:
@@ -78,8 +83,8 @@ class Judge:
             self._heard = now
         if moved:
             self._moved = now
-            self._serves = True
-        if not self._serves:
+            self.serves = True
+        if not self.serves:
             return f"it did not start within {self._start:.0f} s" if now - self._begin > self._start else None
         if look.gone:
             return "its engine has ended"
@@ -143,12 +148,27 @@ class Server:
             return None, ""
 
 
-def watch(server: Server, start: float) -> None:
+def take_turn(file: Path) -> IO[str]:
+    """Wait until no other server starts; closing what is returned lets the next one."""
+    turn = file.open("a")
+    while True:
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return turn
+        except BlockingIOError:
+            notify("WATCHDOG=1")
+            time.sleep(1)
+
+
+def watch(server: Server, start: float, turn: IO[str] | None) -> None:
     """Look again and again; tell systemd that all is well, or that it is not."""
     judge = Judge(time.monotonic(), start)
     while True:
         look = server.look()
-        if objection := judge.objection(look, time.monotonic()):
+        objection = judge.objection(look, time.monotonic())
+        if turn and judge.serves:
+            turn.close()
+        if objection:
             say(f"restarting the model: {objection}")
             notify("WATCHDOG=trigger")
             return
@@ -180,11 +200,12 @@ def main() -> int:
     config, start, *command = sys.argv[1:]
     key = Path(os.environ["CREDENTIALS_DIRECTORY"], "api_key").read_text().strip()
     server = Server(url_of(yaml.safe_load(Path(config).read_text())), key)
+    turn = take_turn(Path(os.environ["WATCH_TURN"])) if "WATCH_TURN" in os.environ else None
     # The key travels in the environment: everybody on the host may read a command line.
     ours = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     served = subprocess.Popen(command, env={**environment, "VLLM_API_KEY": key})
-    threading.Thread(target=watch, args=(server, float(start)), daemon=True).start()
+    threading.Thread(target=watch, args=(server, float(start), turn), daemon=True).start()
     status = served.wait()
     say(f"the model's server has ended with status {status}")
     return 1

@@ -18,7 +18,7 @@ from parrotpark.cloud.api import (
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.cloud.several import SeveralClouds
 
-PROVIDERS = ("hetzner", "scaleway", "static")
+PROVIDERS = ("hetzner", "openstack", "scaleway", "static")
 
 __all__ = [
     "OFF",
@@ -51,6 +51,10 @@ def connect(account: Account) -> Cloud:
             from parrotpark.cloud.hetzner import HetznerCloud
 
             return HetznerCloud(account, account.credential())
+        case "openstack":
+            from parrotpark.cloud.openstack import OpenStackCloud
+
+            return OpenStackCloud(account, account.credential())
         case "scaleway":
             from parrotpark.cloud.scaleway import ScalewayCloud
 

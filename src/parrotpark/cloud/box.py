@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 SERVER_TYPE = "static"  # what its offer calls it
@@ -21,7 +21,7 @@ class Box:
     address: str = ""
     port: int = 22
     user: str = "root"
-    host_key: str = ""  # in OpenSSH notation, without a name
+    host_key: str = field(default="", repr=False)  # the public one, in OpenSSH notation, without a name
     ssh_key_file: str | None = None  # the deploy key if there is none
     harden: bool = True  # whether it is ours alone
     then: str = ""  # unit that it starts once its models have been stopped

@@ -57,6 +57,8 @@ class Model:
     """Further options of `vllm serve`."""
     price: float = 0.0
     """US dollars for a million tokens, read or written."""
+    config_folder: str | None = None
+    """Where on the control machine its `config.json` is, if its weights are on the hub."""
 
 
 def source(text: str) -> dict[str, str]:
@@ -117,15 +119,15 @@ def folders(models: Iterable[Model]) -> list[str]:
     return [model.source["folder"] for model in models if "folder" in model.source]
 
 
-def vllm_models(models: Iterable[Model]) -> list[dict[str, Any]]:
-    """Say what is served, and how, in the words of the role's `vllm_models`."""
+def vllm_models(models: Iterable[Model], places: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Say what is served, and how, in the words of the role's `vllm_models`; `places` are options by a model's name."""
     return [
         {
             "name": model.name,
             "port": model.port,
             "runner": "generate" if model.purpose is Purpose.CHAT else "pooling",
             "source": dict(model.source),
-            "config": {**_engine(model), **model.engine},
+            "config": {**_engine(model), **places.get(model.name, {}), **model.engine},
         }
         for model in models
     ]

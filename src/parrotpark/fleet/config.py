@@ -57,6 +57,7 @@ class Fleet:
     bill_file: Path
     prices: Mapping[Offer, float]  # euros an hour without VAT, where the inventory gives them
     monthly_cap: float | None  # euros without VAT
+    cards_port: int = 0  # where a host tells how its cards are; 0 where none does
 
     def offers_for(self, slot: str) -> tuple[Offer, ...]:
         """List what a server in the slot may be, in order: a box's slot is for that box alone, and it for no other."""
@@ -109,6 +110,7 @@ def load(path: Path) -> Fleet:
         bill_file=bill,
         prices={offer: price for offer, price in priced if price is not None},
         monthly_cap=top.euros("monthly_cap"),
+        cards_port=top.number("cards_port", 0, 65535, 0),
     )
     top.end()
     if not problems and fleet.hosts > len(fleet.slots):

@@ -40,6 +40,7 @@ class Seen:
     hidden: frozenset[str] = frozenset()  # names of the slots whose server may live in one of those
     attempts: Sequence[Attempt] = ()  # to create hosts, oldest first
     spent: float = 0.0  # euros of this month, without VAT
+    ill: Mapping[str, str] = field(default_factory=dict)  # names of the slots whose cards may not serve, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +168,11 @@ def _hosts(fleet: Fleet, seen: Seen) -> list[Host]:
 
 
 def _loss(host: Host, seen: Seen) -> str | None:
-    """Say why a host that served is lost."""
+    """Say why a host is lost."""
     if host.lease.state is State.SERVING and host.server.status == OFF:
         return "it is switched off"
+    if host.lease.state is not State.SERVING and not host.ready and host.slot.name in seen.ill:
+        return f"its cards may not serve: {seen.ill[host.slot.name]}"
     if host.lease.state is State.SILENT and not host.ready and host.lease.until - seen.now <= SPARE:
         return "its models stopped answering"
     return None

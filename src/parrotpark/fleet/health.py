@@ -1,13 +1,18 @@
-"""Which slots are ready: those in which every model answers."""
+"""Which slots are ready, those in which every model answers; and why the cards of a host may not serve."""
 
 from __future__ import annotations
 
+import json
+import urllib.error
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 
 TIMEOUT = 3.0  # seconds
+PATIENCE = 5.0  # seconds for a host to look at its cards
+LONGEST = 200  # characters of a reason: it is a host's word, and goes into logs
+ANSWER = 2**16  # bytes of the answer that are read
 
 # Never through a proxy: the overlay is ours alone.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -32,3 +37,29 @@ def ready(addresses: Iterable[str], ports: Sequence[int]) -> frozenset[str]:
         answered = list(pool.map(lambda pair: answers(*pair), asked))
     silent = {address for (address, _), ok in zip(asked, answered, strict=True) if not ok}
     return frozenset(address for address, _ in asked) - silent
+
+
+def complaints(addresses: Iterable[str], port: int) -> Mapping[str, str]:
+    """Return by its address why a host's cards may not serve, of those hosts that say so, asking all at once."""
+    asked = list(addresses)
+    if not asked:
+        return {}
+    with ThreadPoolExecutor(max_workers=min(len(asked), 16)) as pool:
+        answers = pool.map(lambda address: _complaint(address, port), asked)
+        return {address: words for address, words in zip(asked, answers, strict=True) if words}
+
+
+def _complaint(address: str, port: int) -> str:
+    host = f"[{address}]" if ":" in address else address
+    try:
+        with _OPENER.open(f"http://{host}:{port}/health", timeout=PATIENCE):
+            return ""
+    except urllib.error.HTTPError as error:
+        try:
+            reasons = json.loads(error.read(ANSWER))["reasons"]
+            text = "; ".join(map(str, reasons))
+        except (OSError, HTTPException, ValueError, KeyError, TypeError):
+            return ""
+        return "".join(letter for letter in text if letter.isprintable())[:LONGEST]
+    except (OSError, HTTPException):
+        return ""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from parrotpark.cloud import Cloud, Image, Leftover, Server, ServerSpec, SeveralClouds
 from parrotpark.cloud.acquire import Acquirer, Attempt, table
 from parrotpark.cloud.errors import AuthFailed, CloudError, NotFound, OutOfCapacity, QuotaExceeded, Transient
-from parrotpark.fleet import attempts, boot, decide
+from parrotpark.fleet import attempts, boot, decide, health
 from parrotpark.fleet.actions import Action, Create, Delete, MarkServing, MarkSilent, Remove, Renew, Shortfall, Sweep
 from parrotpark.fleet.attempts import Attempts
 from parrotpark.fleet.bill import Bills, known_prices, warning
@@ -31,6 +31,7 @@ from parrotpark.shared.wish import Wish
 PATIENCE = 60  # seconds for models that stopped answering, or as long as they usually take to start if that is more
 
 type Probe = Callable[[Iterable[str], Sequence[int]], Collection[str]]  # as `health.ready`
+type Ask = Callable[[Iterable[str], int], Mapping[str, str]]  # as `health.complaints`
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,14 @@ class Keeper:
     """Brings the fleet closer to a wish, step by step."""
 
     def __init__(
-        self, fleet: Fleet, clouds: Iterable[Cloud], clock: Clock, gate: Gate, probe: Probe, progress: Progress
+        self,
+        fleet: Fleet,
+        clouds: Iterable[Cloud],
+        clock: Clock,
+        gate: Gate,
+        probe: Probe,
+        progress: Progress,
+        ask: Ask = health.complaints,
     ) -> None:
         self.fleet = fleet
         self.clock = clock
@@ -66,6 +74,7 @@ class Keeper:
         self._cloud = SeveralClouds(self._clouds)
         self._gate = gate
         self._probe = probe
+        self._ask = ask
         self._leases = Leases(fleet.leases_dir)
         self._losses = Losses(fleet.state_dir / "losses.json")
         self._attempts = Attempts(fleet.state_dir / "attempts.json")
@@ -93,25 +102,37 @@ class Keeper:
                 leftovers += found[2]
         if len(silent) == len(self._clouds):
             raise next(iter(silent.values()))
+        ready = self.ready(servers)
         now = int(self.clock.now())
         return Seen(
             now=now,
             servers=tuple(servers),
             images=tuple(golden),
             leftovers=tuple(leftovers),
-            ready=self.ready(servers),
+            ready=ready,
             losses=self._losses.read(),
             patience=max(PATIENCE, int(self.progress.usual("ready") or 0)),
             silent={name: str(error) for name, error in silent.items()},
             hidden=hidden(self._whereabouts.read(), silent, now),
             attempts=self._attempts.read(),
             spent=self._bills.read(now).euros,
+            ill=self._ill(servers, ready),
         )
+
+    def _held(self, servers: Iterable[Server]) -> list[SlotDocument]:
+        held = {server.labels.get(label.SLOT) for server in servers}
+        return [slot for slot in self.fleet.slots if slot.name in held]
+
+    def _ill(self, servers: Iterable[Server], ready: Collection[str]) -> dict[str, str]:
+        """Ask those of the servers in which not all models answer whether that is the fault of their cards."""
+        if not self.fleet.cards_port:
+            return {}
+        names = {slot.address: slot.name for slot in self._held(servers) if slot.name not in ready}
+        return {names[address]: words for address, words in self._ask(names, self.fleet.cards_port).items()}
 
     def ready(self, servers: Iterable[Server]) -> frozenset[str]:
         """Name those of the servers' slots in which all models answer."""
-        held = {server.labels.get(label.SLOT) for server in servers}
-        slots = [slot for slot in self.fleet.slots if slot.name in held]
+        slots = self._held(servers)
         answering = self._probe([slot.address for slot in slots], self.fleet.ports)
         return frozenset(slot.name for slot in slots if slot.address in answering)
 

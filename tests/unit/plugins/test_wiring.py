@@ -81,3 +81,15 @@ def test_a_number_may_be_a_text(home: Path) -> None:
 
 def test_a_path_may_start_at_home(home: Path) -> None:
     assert list(differences(wired(inputs(str(home))), wired(inputs("~")))) == []
+
+
+def test_the_cards_of_the_offers_reach_the_models_and_the_fingerprint(home: Path) -> None:
+    given = inputs(str(home)) | {"parrotpark_accelerator": "cuda", "parrotpark_gpu_monthly_cap": 1}
+    offer = {**given["parrotpark_gpu_offers"][0], "gpu": {"card": "L4", "count": 2}}
+    two, one = (
+        wired({**given, "parrotpark_gpu_offers": [{**offer, "gpu": {"card": "L4", "count": count}}]})
+        for count in (2, 1)
+    )
+    assert [model["config"].get("tensor-parallel-size") for model in two["vllm_models"]] == [2, None]
+    assert two["golden_image_fingerprint"]["whole"] != one["golden_image_fingerprint"]["whole"]
+    assert two["scheduler_config"]["offers"] == given["parrotpark_gpu_offers"]

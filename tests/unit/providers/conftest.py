@@ -29,6 +29,11 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     return network
 
 
+@pytest.fixture
+def every_fault(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--every-fault"))
+
+
 @pytest.fixture(params=STAGES)
 def stage(request: pytest.FixtureRequest, network: Network, tmp_path: Path) -> Iterator[Stage]:
     with STAGES[request.param](tmp_path, network.wrap) as stage:

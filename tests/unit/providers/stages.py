@@ -10,6 +10,7 @@ from typing import Protocol
 from parrotpark.cloud import Account, Cloud, Offer
 from tests.unit.providers.faults import Wrap
 from tests.unit.providers.hetzner import hetzner
+from tests.unit.providers.openstack import openstack
 from tests.unit.providers.scaleway import scaleway
 
 
@@ -63,5 +64,6 @@ class Stage(Protocol):
 
 STAGES: Mapping[str, Callable[[Path, Wrap], AbstractContextManager[Stage]]] = {
     "hetzner": hetzner,
+    "openstack": openstack,
     "scaleway": scaleway,
 }

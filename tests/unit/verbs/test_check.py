@@ -76,3 +76,13 @@ def test_the_production_inventory_is_refused_for_just_what_its_runbook_tells_to_
     runbook = (ROOT / "docs/production.md").read_text()
     assert [name for name in refused | answers.keys() if name not in runbook] == []
     assert set(stack.served.backend.calls) <= {"filter"}
+
+
+def test_cards_that_could_not_serve_end_a_run_before_anything_is_made(stack: Stack) -> None:
+    offer = {"cloud": "gpu", "location": "fsn1", "server_type": "ccx33", "gpu": {"card": "V100"}}
+    stack.inputs(parrotpark_accelerator="cuda", parrotpark_gpu_offers=[offer])
+    done = stack.play("site.yml")
+    assert done.returncode == 2
+    assert "ccx33 in fsn1 at gpu: V100 is of generation Volta, too old for vLLM 0.32" in done.stdout + done.stderr
+    assert not (stack.inventory / ".state/secrets.yml").exists()
+    assert set(stack.served.backend.calls) <= {"filter"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import yaml
@@ -207,7 +208,21 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], socket.socket]]:
+def turn(tmp_path: Path) -> Iterator[IO[str]]:
+    """The file whose lock lets a server start."""
+    with (tmp_path / "turn").open("a") as file:
+        yield file
+
+
+@pytest.fixture
+def others_turn(turn: IO[str]) -> IO[str]:
+    """Another server is starting; closing it says that it serves."""
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    return turn
+
+
+@pytest.fixture
+def program(tmp_path: Path, turn: IO[str]) -> Iterator[tuple[subprocess.Popen[str], socket.socket]]:
     """The program as its unit runs it, with our own end of systemd's socket."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -220,7 +235,12 @@ def program(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], socket.sock
         systemd.settimeout(30)
         process = subprocess.Popen(
             [sys.executable, watch.__file__, config, "60", *served],
-            env={"CREDENTIALS_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": str(tmp_path / "notify"), "PATH": "/usr/bin"},
+            env={
+                "CREDENTIALS_DIRECTORY": str(tmp_path),
+                "NOTIFY_SOCKET": str(tmp_path / "notify"),
+                "PATH": "/usr/bin",
+                "WATCH_TURN": str(turn.name),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -255,3 +275,36 @@ def test_it_ends_with_its_server(program: tuple[subprocess.Popen[str], socket.so
     assert process.wait(timeout=30) == 1
     assert process.stderr is not None
     assert "the model's server has ended with status -9" in process.stderr.read()
+
+
+def test_servers_start_one_after_the_other(
+    others_turn: IO[str], program: tuple[subprocess.Popen[str], socket.socket], tmp_path: Path
+) -> None:
+    process, systemd = program
+    assert systemd.recv(99) == b"WATCHDOG=1"
+    assert systemd.recv(99) == b"WATCHDOG=1"
+    assert Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text() == ""
+    others_turn.close()
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(KEY)
+    with (tmp_path / "turn").open("a") as next_one:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                fcntl.flock(next_one, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    assert process.poll() is None
+
+
+def test_nobody_starts_while_another_one_does(
+    program: tuple[subprocess.Popen[str], socket.socket], tmp_path: Path
+) -> None:
+    process, _ = program
+    (tmp_path / "ill").touch()
+    assert process.stdout is not None
+    process.stdout.readline()
+    with (tmp_path / "turn").open("a") as next_one, pytest.raises(BlockingIOError):
+        fcntl.flock(next_one, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_a_project_under_two_names_is_refused(account: Account) -> None:
     ],
 )
 def test_one_cloud_that_cannot_be_asked_is_an_error(
-    account: Account, tmp_path: Path, changes: dict[str, str], message: str
+    account: Account, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     (tmp_path / "wrong").write_text("wrong")
     bad = replace(account, name="other", **{name: value.format(tmp_path) for name, value in changes.items()})

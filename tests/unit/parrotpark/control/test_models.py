@@ -73,7 +73,7 @@ def test_a_wrong_catalogue_is_refused_in_one_line(entries: list[dict[str, Any]],
 
 def test_the_engine_is_told_what_a_model_can() -> None:
     able = {"tools": "hermes", "reasoning": "qwen3", "sampling": {"temperature": 0}, "engine": {"max-num-seqs": 4}}
-    chat, embedding = vllm_models(catalogue([{**CHAT, **able}, EMBEDDING]))
+    chat, embedding = vllm_models(catalogue([{**CHAT, **able}, EMBEDDING]), {})
     assert chat["config"] == {
         "max-model-len": 4096,
         "enable-auto-tool-choice": True,
@@ -125,7 +125,7 @@ def test_the_chat_offers_only_what_one_can_chat_with() -> None:
 @given(st.permutations([CHAT, EMBEDDING, RERANK, {**CHAT, "name": "second"}]))
 def test_all_parts_agree_on_where_a_model_answers(entries: list[dict[str, Any]]) -> None:
     models = catalogue(entries)
-    served = {(model["name"], model["port"]) for model in vllm_models(models)}
+    served = {(model["name"], model["port"]) for model in vllm_models(models, {})}
     assert len({port for _, port in served}) == len(entries)
     assert {port["port"] for port in open_ports(models, "wg0", "10.78.0.1/32")} == {port for _, port in served}
     for endpoint in endpoints(models, "10.78.0.1", ["10.78.0.11", "10.78.0.12"]):

@@ -11,7 +11,7 @@ import pytest
 
 from parrotpark.control import program
 
-GPU_HOST = [f"parrotpark.gpu_host.{name}" for name in ("deadman", "join", "seal")]
+GPU_HOST = [f"parrotpark.gpu_host.{name}" for name in ("deadman", "gpu", "join", "seal")]
 
 
 def rooms(module: str) -> set[str]:

@@ -306,7 +306,7 @@ EVENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(EVENTS, max_size=8))
 def test_whatever_happened_in_the_end_the_wish_is_fulfilled(
     tmp_path_factory: pytest.TempPathFactory, events: list[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,12 +21,13 @@ from parrotpark.shared.wish import Wish
 
 if TYPE_CHECKING:
     from parrotpark.fleet.config import Fleet
-    from tests.unit.parrotpark.fleet.conftest import Project, World
+    from tests.unit.parrotpark.fleet.conftest import Controller, Project, World
 
 NOW = 1_800_000_000
 OLD = "b" * 32
 AWAKE = Wish(None)
 PATIENCE = 60
+REPLACED = ["gpu-1: delete at once, its cards may not serve: Xid 79", "gpu-1: create from the golden image"]
 type Decided = Callable[..., list[str]]
 
 
@@ -124,6 +125,50 @@ def test_a_host_that_stays_silent_is_replaced_at_once(decided: Decided, project:
         "gpu-1: delete at once, its models stopped answering",
         "gpu-1: create from the golden image",
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "ready", "left", "done"),
+    [
+        (State.WAKING, (), 600, REPLACED),
+        (State.SILENT, (), SPARE + 9, REPLACED),
+        (State.SERVING, (), 600, ["gpu-1: its models stopped answering"]),
+        (State.SERVING, ("gpu-1",), 800, []),
+    ],
+)
+def test_a_host_whose_cards_may_not_serve_is_replaced_at_once_unless_it_answers(
+    fleet: Fleet, project: Project, state: State, ready: tuple[str, ...], left: int, done: list[str]
+) -> None:
+    project.save()
+    project.add("gpu-1", project.lease(state=state, left=left))
+    seen = replace(look(project, *ready), ill={"gpu-1": "Xid 79"})
+    assert [str(action) for action in decide(fleet, AWAKE, seen)] == done
+
+
+def test_only_hosts_that_do_not_answer_are_asked_for_their_cards_and_the_reason_is_kept(
+    fleet: Fleet, project: Project, controller: Controller
+) -> None:
+    """As `parrotpark status` shows it, and as it decides when the next host comes."""
+    asked: list[tuple[list[str], int]] = []
+
+    def ask(addresses: Iterable[str], port: int) -> dict[str, str]:
+        asked.append((list(addresses), port))
+        return dict.fromkeys(asked[-1][0], "Xid 79")
+
+    keeper = controller.keeper
+    keeper._ask = ask
+    project.save()
+    project.add("gpu-1", project.lease(state=State.WAKING))
+    project.add("gpu-2", project.lease("gpu-2"))
+    project.hang("gpu-1")
+    project.clock.time += 600  # by then the other one answers
+    assert keeper.look().ready == {"gpu-2"}
+    assert keeper.look().ill == {}
+    keeper.fleet = replace(fleet, cards_port=9400)
+    keeper.keep(Wish(2))
+    assert asked == [([fleet.slots[0].address], 9400)]
+    (loss,) = keeper.look().losses
+    assert (loss.served, loss.reason) == (False, "its cards may not serve: Xid 79")
 
 
 def test_a_lease_that_is_too_long_is_cut(decided: Decided, project: Project) -> None:
