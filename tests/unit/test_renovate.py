@@ -41,6 +41,8 @@ OUR_OWN = {
     ("roles/librechat/README.md", "0.8.7"): "what was run by hand",
     ("src/parrotpark/control/fit.py", "0.32.0"): "what was read by hand",
     ("src/parrotpark/control/model_shape.py", "0.32.0"): "what was read by hand",
+    ("src/parrotpark/gpu_host/gpu.py", "0.0.4"): "a form of text, by Prometheus",
+    ("molecule/gpu_health/prepare.yml", "580.105.08"): "the version of a stand-in",
     ("roles/caddy/vars/main.yml", "65760C51EDEA2017CEA2CA15155B6D79CA56EA34"): "a key that is trusted by decision",
     **{
         (f"roles/nvidia/{file}", key): "a key that is trusted by decision"

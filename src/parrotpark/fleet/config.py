@@ -109,7 +109,7 @@ def load(path: Path) -> Fleet:
         leases_dir=top.path("leases_dir"),
         bill_file=bill,
         prices={offer: price for offer, price in priced if price is not None},
-        monthly_cap=top.euros("monthly_cap"),
+        monthly_cap=top.euros("monthly_cap") or None,
         cards_port=top.number("cards_port", 0, 65535, 0),
     )
     top.end()

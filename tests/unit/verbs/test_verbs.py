@@ -21,7 +21,7 @@ PLAYBOOKS = {path.name: yaml.safe_load(path.read_text()) for path in ROOT.glob("
 IMPORT = "ansible.builtin.import_playbook"
 # What site.yml imports begins with the whole of it.
 PARTS = {Path(play[IMPORT]).name for play in yaml.safe_load((ROOT / "site.yml").read_text())} - {"prepare.yml"}
-VERBS = sorted(PLAYBOOKS.keys() - PARTS - {"begin.yml", "preflight.yml"})
+VERBS = sorted(PLAYBOOKS.keys() - PARTS - {"begin.yml", "clouds.yml", "preflight.yml"})
 JOURNAL = ["-e", "logs_hosts=entry", "-e", "logs_unit=", "-e", "logs_lines=1"]
 ENTRY = ServerSpec("entry-server", Offer("entry", "fsn1", "cx33"), "debian-13", {"parrotpark-role": "entry"})
 GPU = ServerSpec(
@@ -42,7 +42,7 @@ def test_every_verb_begins_with_the_refusals(verb: str) -> None:
 
 
 def test_the_verbs_are_those_of_make() -> None:
-    assert {"sleep.yml", "wake.yml", "sweep.yml", "status.yml", "logs.yml", "prepare.yml"} <= set(VERBS)
+    assert {"check.yml", "sleep.yml", "wake.yml", "sweep.yml", "status.yml", "logs.yml", "prepare.yml"} <= set(VERBS)
 
 
 @pytest.mark.parametrize("command", [["ansible-playbook", "playbooks/sleep.yml"], ["ansible", "all", "-m", "ping"]])
