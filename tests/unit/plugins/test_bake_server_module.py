@@ -143,7 +143,7 @@ def test_a_wrong_token_is_one_line(run: Run, credential_file: str) -> None:
         ({"cloud": {"endpoint": "http://127.0.0.1:9/v1"}}, "nothing answers at http://127.0.0.1:9/v1"),
         ({"offers": None}, "missing required arguments: offers"),
         ({"clouds": None}, "missing required arguments: clouds"),
-        ({"cloud": {"provider": "moon"}}, "value of provider must be one of: hetzner, openstack, scaleway, got: moon found in clouds"),
+        ({"cloud": {"provider": "moon"}}, "value of provider must be one of: hetzner, openstack, scaleway, got: moon"),
         ({"lease_hours": 4}, "a lease of 4 hours is not possible: give 1 to 3"),
         ({"lease_hours": -1}, "a lease of -1 hours is not possible: give 1 to 3"),
     ],
