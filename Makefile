@@ -148,6 +148,10 @@ conformance: packages test-packages .venv/dev ## Test the local cloud, by its AP
 	@python -m localcloud.demo.stand_ins.versitygw /var/lib/parrotpark/localcloud/artifacts/versitygw conformance
 	pytest tests/conformance
 
+openstack: .venv/dev ## Hold the provider for OpenStack against a real one, made here of packages; not in CI
+	@python3 src/localcloud/demo/doctor.py --install mariadb-server rabbitmq-server
+	pytest tests/openstack tests/unit/parrotpark/cloud/test_openstack.py --openstack
+
 # A quarter of an hour each, about: CI runs one of them in turn.
 SHARE_0 := broken_chat leaks serving
 SHARE_1 := fleet
@@ -204,7 +208,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs invite export erase people password check site plan wake sleep sweep test unit e2e screenshots conformance drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
+.PHONY: help doctor up stop start down status logs invite export erase people password check site plan wake sleep sweep test unit e2e screenshots conformance openstack drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

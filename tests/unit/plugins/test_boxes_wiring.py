@@ -95,7 +95,7 @@ def test_the_roles_of_a_box_get_what_belongs_to_its_slot(given: dict[str, Any]) 
         "base_harden": True,
         "base_open_ports": [
             {"protocol": "tcp", "port": port, "interface": "parrotpark", "sources": ["10.78.0.1/32"]}
-            for port in (8001, 8002)
+            for port in (9400, 8001, 8002)
         ],
         "wireguard_interface": "parrotpark",
         "wireguard_private_key": slot["wireguard_private_key"],
@@ -113,6 +113,7 @@ def test_the_roles_of_a_box_get_what_belongs_to_its_slot(given: dict[str, Any]) 
         "deadman_lease_url": "http://10.78.0.1:8000/gpu-1",
         "deadman_unit": "parrotpark-models.target",
         "deadman_then": "suspend.target",
+        "nvidia_may_reboot": False,
         "join_vllm_api_key": SECRETS["vault_vllm_api_key"],
     }  # fmt: skip
 
@@ -125,6 +126,7 @@ def test_nothing_is_made_or_opened_where_machines_are_always_there(given: dict[s
 
 
 def test_the_scheduler_takes_what_it_gets_and_is_told_no_way_into_a_box(given: dict[str, Any], tmp_path: Path) -> None:
+    given["parrotpark_accelerator"] = "cpu"  # Hetzner's servers have no cards
     variables = wired(given, of_box=False)
     config = value(variables, "scheduler_config")
     spec = yaml.safe_load((ROOT / "roles/scheduler/meta/argument_specs.yml").read_text())["argument_specs"]["main"]
