@@ -563,6 +563,8 @@ def create_app(cloud: Scaleway) -> Starlette:
     def local_images(request: Request) -> list[Thing]:
         assert request.query_params["zone"] == ZONE
         assert request.query_params["type"] == "instance_sbs"
+        if request.query_params["image_label"] not in LABELS:
+            raise not_found("MarketplaceImage", request.query_params["image_label"])
         return [
             {
                 "id": image["id"],

@@ -213,10 +213,9 @@ class ScalewayCloud:
         Raises:
             InvalidRequest: there is none for this server type.
         """
-        if _is_id(spec.image):
-            with suppress(NotFound), self._typed_errors():
+        with suppress(NotFound), self._typed_errors():  # the API knows neither an unknown id nor an unknown label
+            if _is_id(spec.image):
                 return there(self._apis.instance.get_image(image_id=spec.image).image).id
-        else:
             for image in self._local_images(spec.image):
                 if spec.offer.server_type in image.compatible_commercial_types:
                     return there(image.id)

@@ -98,7 +98,7 @@ class ErrorTranslator:
         if code == "permissions_denied":
             advice = (
                 f": give the owner of the key in {self.credential_file} a policy with InstancesFullAccess, "
-                "BlockStorageFullAccess and SSHKeysFullAccess for the project"
+                "BlockStorageFullAccess, SSHKeysFullAccess and IPAMReadOnly for the project"
             )
         elif kind is AuthFailed:
             advice = f": check the secret key in {self.credential_file}"
