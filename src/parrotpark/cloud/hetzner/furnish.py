@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hcloud import APIException, Client
 from hcloud.firewalls import FirewallRule
 
-from parrotpark.cloud.api import Furnishing, Rule
+from parrotpark.cloud.api import Furnishing, Rule, same_key
 from parrotpark.cloud.errors import InvalidRequest, Transient
 from parrotpark.cloud.patience import Patience
 
@@ -38,14 +38,14 @@ class _Furnisher:
     changes: dict[str, str] = field(default_factory=dict)
 
     def key(self) -> None:
-        name, body = self.wanted.ssh_key, _body(self.wanted.public_key)
+        name, wanted = self.wanted.ssh_key, self.wanted.public_key
         keys = self.client.ssh_keys.get_all()
         found = next((key for key in keys if key.name == name), None)
-        if found and _body(str(found.public_key)) == body:
+        if found and same_key(str(found.public_key), wanted):
             return
         # Before the old one goes: a key that cannot be uploaded is to leave everything as it is.
         for key in keys:
-            if _body(str(key.public_key)) == body:
+            if same_key(str(key.public_key), wanted):
                 raise InvalidRequest(
                     f"the public key of {name} is in the project already, as {key.name}: delete that one"
                 )
@@ -54,7 +54,7 @@ class _Furnisher:
             with _may_be_done():
                 if found:  # A key cannot be changed; servers that were created with it keep it.
                     found.delete()
-                self.client.ssh_keys.create(name, self.wanted.public_key)
+                self.client.ssh_keys.create(name, wanted)
 
     def firewall(self) -> None:
         name, rules = self.wanted.firewall, [_rule(rule) for rule in self.wanted.rules]
@@ -92,8 +92,3 @@ def _facts(rule: FirewallRule) -> tuple[str, str, str, frozenset[str]]:
     """Say what a rule does, however the API writes that."""
     sources = frozenset(str(ipaddress.ip_network(source, strict=False)) for source in rule.source_ips)
     return rule.direction, rule.protocol, rule.port or "", sources
-
-
-def _body(public_key: str) -> list[str]:
-    """Leave out the comment, which an API may have changed."""
-    return public_key.split()[:2]

@@ -9,7 +9,7 @@ from typing import Any
 from openstack.connection import Connection
 from openstack.network.v2.security_group import SecurityGroup
 
-from parrotpark.cloud.api import Furnishing, Rule
+from parrotpark.cloud.api import Furnishing, Rule, same_key
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.cloud.openstack.views import known
 
@@ -39,7 +39,7 @@ def group_named(connection: Connection, name: str) -> SecurityGroup | None:
 
 def _key(connection: Connection, wanted: Furnishing, *, check: bool) -> str:
     found = next((key for key in connection.compute.keypairs() if key.name == wanted.ssh_key), None)
-    if found and _body(str(found.public_key)) == _body(wanted.public_key):
+    if found and same_key(str(found.public_key), wanted.public_key):
         return ""
     if not check:
         if found:  # A key cannot be changed; servers that were created with it keep it.
@@ -95,8 +95,3 @@ def _facts(rule: Mapping[str, Any]) -> Facts:
     remote = other or str(ip_network(prefix, strict=False) if prefix else _ANYWHERE[str(family)])
     protocol = _ICMP6 if (family, protocol) in (("IPv6", "icmp"), ("IPv6", "icmpv6")) else protocol
     return str(direction), str(family), str(protocol or ""), str(low or ""), str(high or ""), str(remote)
-
-
-def _body(public_key: str) -> list[str]:
-    """Leave out the comment, which an API may have changed."""
-    return public_key.split()[:2]

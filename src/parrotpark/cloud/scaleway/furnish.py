@@ -22,7 +22,7 @@ from scaleway.instance.v1 import (
     SetSecurityGroupRulesRequestRule,
 )
 
-from parrotpark.cloud.api import Furnishing, Rule
+from parrotpark.cloud.api import Furnishing, Rule, same_key
 from parrotpark.cloud.errors import NotFound
 from parrotpark.cloud.patience import Patience
 from parrotpark.cloud.scaleway.client import PAGE, Apis, pages
@@ -69,9 +69,9 @@ class _Furnisher:
     changes: dict[str, str] = field(default_factory=dict)
 
     def key(self) -> None:
-        name, body = self.wanted.ssh_key, _body(self.wanted.public_key)
+        name, wanted = self.wanted.ssh_key, self.wanted.public_key
         named = [key for key in ssh_keys(self.apis) if key.name == name]
-        others = [key for key in named if _body(key.public_key) != body]
+        others = [key for key in named if not same_key(key.public_key, wanted)]
         if named and not others:
             return
         self.changes.setdefault("key", f"SSH key {name} {'replaced' if named else 'uploaded'}")
@@ -79,7 +79,7 @@ class _Furnisher:
             return
         # Names are not unique, so the new one can be there before the old one goes.
         if named == others:
-            self.apis.iam.create_ssh_key(name=name, public_key=self.wanted.public_key, project_id=self.apis.project)
+            self.apis.iam.create_ssh_key(name=name, public_key=wanted, project_id=self.apis.project)
         for key in others:
             with suppress(NotFound):
                 self.apis.iam.delete_ssh_key(ssh_key_id=key.id)
@@ -158,8 +158,3 @@ def _rule(facts: _Facts, position: int) -> SetSecurityGroupRulesRequestRule:
         position=position,
         editable=True,
     )
-
-
-def _body(public_key: str) -> list[str]:
-    """Leave out the comment, which an API may have changed."""
-    return public_key.split()[:2]
