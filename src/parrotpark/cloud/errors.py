@@ -45,3 +45,8 @@ class Unfinished(Transient):
 
 class Unreachable(Transient):
     """Nothing answers at the endpoint: the cloud does not run (yet)."""
+
+
+def one_line(message: str) -> str:
+    """Write what an API says in one line."""
+    return " ".join(message.split())

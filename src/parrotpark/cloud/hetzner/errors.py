@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import requests
 from hcloud import APIException
 from hcloud.actions import ActionFailedException, ActionTimeoutException
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from parrotpark.cloud.errors import (
     AuthFailed,
@@ -22,7 +21,9 @@ from parrotpark.cloud.errors import (
     Transient,
     Unfinished,
     Unreachable,
+    one_line,
 )
+from parrotpark.cloud.transport import was_answering
 
 # https://docs.hetzner.cloud/reference/cloud#errors; a code that is not here is the request's own fault.
 _TYPES: Mapping[str, type[CloudError]] = {
@@ -71,7 +72,7 @@ class ErrorTranslator:
         except requests.exceptions.SSLError as error:
             raise InvalidRequest(f"the endpoint {self.endpoint!r} cannot be called: {error}") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            if _was_answering(error):
+            if was_answering(error):
                 raise Transient(f"{self.endpoint} broke off in the middle of its answer: try again") from error
             raise Unreachable(
                 f"nothing answers at {self.endpoint}: start the local cloud, or check the endpoint and the network"
@@ -89,7 +90,7 @@ class ErrorTranslator:
         # An answer without the API's error envelope is known by its HTTP status alone, and is not the API's.
         if code.isdecimal():
             return Transient(
-                f"{self.endpoint} does not answer as this API does ({_one_line(message)}, status {code}): "
+                f"{self.endpoint} does not answer as this API does ({one_line(message)}, status {code}): "
                 "check the endpoint, and try again"
             )
         kind = _TYPES.get(code, otherwise)
@@ -100,13 +101,7 @@ class ErrorTranslator:
             RateLimited: ": wait a few minutes",
             Transient: ": try again",
         }
-        return kind(f"hetzner: {_one_line(message)} ({code}){advice.get(kind, '')}")
-
-
-def _was_answering(error: requests.RequestException) -> bool:
-    """Say whether there was a connection, so that the request may have been carried out."""
-    broken = (requests.exceptions.ChunkedEncodingError, ProtocolError, ReadTimeoutError)
-    return any(isinstance(each, broken) for each in (error, *error.args))
+        return kind(f"hetzner: {one_line(message)} ({code}){advice.get(kind, '')}")
 
 
 def _with_fields(error: APIException) -> str:
@@ -114,7 +109,3 @@ def _with_fields(error: APIException) -> str:
     fields = error.details.get("fields", []) if isinstance(error.details, Mapping) else []
     reasons = [reason for field in fields for reason in field.get("messages", []) if reason not in error.message]
     return ": ".join([error.message, *reasons])
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import requests
 from keystoneauth1 import exceptions as auth
 from openstack import exceptions as sdk
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from parrotpark.cloud.errors import (
     AuthFailed,
@@ -22,7 +21,9 @@ from parrotpark.cloud.errors import (
     RateLimited,
     Transient,
     Unreachable,
+    one_line,
 )
+from parrotpark.cloud.transport import was_answering
 
 # Said with different statuses: 403 by nova, 409 by neutron, 413 by cinder.
 _QUOTA = re.compile(r"quota exceeded for|exceeded for quota", re.IGNORECASE)
@@ -115,15 +116,14 @@ def _kind(status: int, message: str) -> type[CloudError]:
 
 
 def _was_answering(error: BaseException | None) -> bool:
-    """Say whether there was a connection, so that the request may have been carried out."""
-    broken = (requests.exceptions.ChunkedEncodingError, ProtocolError, ReadTimeoutError)
+    """Ask of the error and of what it came from, as keystoneauth hides that."""
     while error is not None:
-        if any(isinstance(each, broken) for each in (error, *error.args)):
+        if was_answering(error):
             return True
         error = error.__context__
     return False
 
 
 def _line(message: str) -> str:
-    line = " ".join(_VALUE.sub("", message).split()).rstrip(".")
+    line = one_line(_VALUE.sub("", message)).rstrip(".")
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Any
 
 import requests
-from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from parrotpark.cloud.errors import (
     AuthFailed,
@@ -21,8 +20,10 @@ from parrotpark.cloud.errors import (
     RateLimited,
     Transient,
     Unreachable,
+    one_line,
 )
 from parrotpark.cloud.scaleway.client import Refused, Unreadable
+from parrotpark.cloud.transport import was_answering
 
 # By `type`, as scaleway-sdk-go reads them (scw/errors.go, api/instance/v1/instance_sdk_errors.go)
 _TYPES: Mapping[str, type[CloudError]] = {
@@ -74,7 +75,7 @@ class ErrorTranslator:
         except requests.exceptions.SSLError as error:
             raise InvalidRequest(f"the endpoint {self.endpoint!r} cannot be called: {error}") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            if _was_answering(error):
+            if was_answering(error):
                 raise Transient(f"{self.endpoint} broke off in the middle of its answer: try again") from error
             raise Unreachable(f"nothing answers at {self.endpoint}: check the endpoint and the network") from error
         except requests.RequestException as error:
@@ -82,7 +83,7 @@ class ErrorTranslator:
         except (Unreadable, AttributeError, LookupError, TypeError, ValueError) as error:
             # The SDK takes an answer apart without checking what it is.
             raise Transient(
-                f"{self.endpoint} does not answer as this API does ({type(error).__name__}: {_one_line(str(error))}): "
+                f"{self.endpoint} does not answer as this API does ({type(error).__name__}: {one_line(str(error))}): "
                 "check the endpoint, and try again"
             ) from error
 
@@ -126,14 +127,4 @@ def _text(body: Mapping[str, Any]) -> str:
         parts.append(" ".join(str(value) for value in detail.values() if value not in (None, "")))
     fields = body.get("fields") or {}
     parts += [f"{name} {' '.join(map(str, reasons))}" for name, reasons in fields.items()]
-    return _one_line(": ".join(map(str, parts)))
-
-
-def _was_answering(error: requests.RequestException) -> bool:
-    """Say whether there was a connection, so that the request may have been carried out."""
-    broken = (requests.exceptions.ChunkedEncodingError, ProtocolError, ReadTimeoutError)
-    return any(isinstance(each, broken) for each in (error, *error.args))
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())
+    return one_line(": ".join(map(str, parts)))
