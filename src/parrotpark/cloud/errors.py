@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class CloudError(Exception):
     """Base of all cloud errors; the message is one line that says what to do."""
@@ -45,6 +47,18 @@ class Unfinished(Transient):
 
 class Unreachable(Transient):
     """Nothing answers at the endpoint: the cloud does not run (yet)."""
+
+
+def refuse_unknown(what: str, wanted: Iterable[str], known: Iterable[str | None]) -> None:
+    """Hold names against those that a cloud has.
+
+    Raises:
+        InvalidRequest: it does not have one of them, with those that it has.
+    """
+    names = sorted({name for name in known if name})
+    for name in wanted:
+        if name not in names:
+            raise InvalidRequest(f"{what} {name!r} is unknown to the cloud; it knows: {', '.join(names) or 'none'}")
 
 
 def one_line(message: str) -> str:

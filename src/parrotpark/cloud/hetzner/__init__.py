@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -20,7 +20,7 @@ from hcloud.volumes import BoundVolume, Volume
 
 from parrotpark.cloud.account import Account
 from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec
-from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
+from parrotpark.cloud.errors import CloudError, NameTaken, NotFound, Transient, refuse_unknown
 from parrotpark.cloud.hetzner.errors import ErrorTranslator
 from parrotpark.cloud.hetzner.furnish import furnish
 from parrotpark.cloud.hetzner.images import Snapshots
@@ -73,15 +73,15 @@ class HetznerCloud:
             types = {kind.name: kind for kind in client.server_types.get_all()}
             for spec in specs:
                 offer = spec.offer
-                _refuse_unknown("server type", [offer.server_type], types)
+                refuse_unknown("server type", [offer.server_type], types)
                 locations = sold_in(types[offer.server_type])
-                _refuse_unknown(f"location of server type {offer.server_type}", [offer.location], locations)
+                refuse_unknown(f"location of server type {offer.server_type}", [offer.location], locations)
             images = [image.name or str(image.id) for image in client.images.get_all()]
-            _refuse_unknown("image", [spec.image for spec in specs], images)
+            refuse_unknown("image", [spec.image for spec in specs], images)
             if keys := {name for spec in specs for name in spec.ssh_keys}:
-                _refuse_unknown("SSH key", keys, [key.name for key in client.ssh_keys.get_all()])
+                refuse_unknown("SSH key", keys, [key.name for key in client.ssh_keys.get_all()])
             if firewalls := {name for spec in specs for name in spec.firewalls}:
-                _refuse_unknown("firewall", firewalls, [known.name for known in client.firewalls.get_all()])
+                refuse_unknown("firewall", firewalls, [known.name for known in client.firewalls.get_all()])
 
     def create(self, spec: ServerSpec) -> Server:
         with self._typed_errors():
@@ -193,10 +193,3 @@ class HetznerCloud:
 
 def _protected(bound: BoundPrimaryIP | BoundVolume) -> bool:
     return bool(bound.protection and bound.protection["delete"])
-
-
-def _refuse_unknown(what: str, wanted: Iterable[str], known: Iterable[str | None]) -> None:
-    names = sorted({name for name in known if name})
-    for name in wanted:
-        if name not in names:
-            raise InvalidRequest(f"{what} {name!r} is unknown to the cloud; it knows: {', '.join(names) or 'none'}")

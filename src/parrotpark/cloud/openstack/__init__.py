@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -23,6 +23,7 @@ from parrotpark.cloud.errors import (
     Transient,
     Unfinished,
     Unreachable,
+    refuse_unknown,
 )
 from parrotpark.cloud.openstack.credential import network_named, settings
 from parrotpark.cloud.openstack.errors import ErrorTranslator
@@ -90,14 +91,14 @@ class OpenStackCloud:
             groups = [group.name for group in self._connection.network.security_groups()]
             outside(self._connection, self._network)
         for spec in specs:
-            _refuse_unknown("flavour", [spec.offer.server_type], flavours)
-            _refuse_unknown("availability zone", [spec.offer.location], zones)
+            refuse_unknown("flavour", [spec.offer.server_type], flavours)
+            refuse_unknown("availability zone", [spec.offer.location], zones)
             image, flavour = images[spec.image], flavours[spec.offer.server_type]
             if image is None:
-                _refuse_unknown("image", [spec.image], names)
+                refuse_unknown("image", [spec.image], names)
                 raise NotFound(f"image {spec.image!r} went away while it was looked at: try again")
-            _refuse_unknown("SSH key", spec.ssh_keys, keys)
-            _refuse_unknown("security group", spec.firewalls, groups)
+            refuse_unknown("SSH key", spec.ssh_keys, keys)
+            refuse_unknown("security group", spec.firewalls, groups)
             # nova checks it too, but only at the create call, or later still and without a word.
             if flavour.disk and image.min_disk > flavour.disk:
                 raise InvalidRequest(
@@ -245,10 +246,3 @@ class OpenStackCloud:
 
 def _image_id(found: Found) -> str:
     return str(found.image.id) if found.image else ""
-
-
-def _refuse_unknown(what: str, wanted: Iterable[str], known: Iterable[str]) -> None:
-    names = sorted(set(known))
-    for name in wanted:
-        if name not in names:
-            raise InvalidRequest(f"{what} {name!r} is unknown to the cloud; it knows: {', '.join(names) or 'none'}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
@@ -24,6 +24,7 @@ from parrotpark.cloud.errors import (
     NotFound,
     OutOfCapacity,
     Transient,
+    refuse_unknown,
 )
 from parrotpark.cloud.patience import Patience
 from parrotpark.cloud.scaleway.client import PAGE, Apis, pages
@@ -82,7 +83,7 @@ class ScalewayCloud:
 
     def check(self, specs: Sequence[ServerSpec]) -> None:
         with self._typed_errors():
-            _refuse_unknown("server type", [spec.offer.server_type for spec in specs], self._types())
+            refuse_unknown("server type", [spec.offer.server_type for spec in specs], self._types())
             for spec in specs:
                 self._refuse_elsewhere(spec.offer)
                 self._image_id(spec)
@@ -222,24 +223,24 @@ class ScalewayCloud:
         known = pages(
             lambda page: self._apis.marketplace.list_images(include_eol=False, page=page, page_size=PAGE).images
         )
-        _refuse_unknown("image", [spec.image], [image.label for image in known])
+        refuse_unknown("image", [spec.image], [image.label for image in known])
         raise InvalidRequest(f"image {spec.image!r} is not made for server type {spec.offer.server_type}")
 
     def _group_id(self, spec: ServerSpec) -> str | None:
         if not spec.firewalls:
             return None
         groups = {group.name: group.id for group in security_groups(self._apis)}
-        _refuse_unknown("firewall", spec.firewalls, groups)
+        refuse_unknown("firewall", spec.firewalls, groups)
         if len(set(spec.firewalls)) > 1:
             raise InvalidRequest(f"a server at Scaleway has one firewall: choose one of {', '.join(spec.firewalls)}")
         return groups[spec.firewalls[0]]
 
     def _refuse_unknown_keys(self, specs: Sequence[ServerSpec]) -> None:
         if keys := {name for spec in specs for name in spec.ssh_keys}:
-            _refuse_unknown("SSH key", keys, [key.name for key in ssh_keys(self._apis)])
+            refuse_unknown("SSH key", keys, [key.name for key in ssh_keys(self._apis)])
 
     def _refuse_elsewhere(self, offer: Offer) -> None:
-        _refuse_unknown("location", [offer.location], [self._zone])
+        refuse_unknown("location", [offer.location], [self._zone])
 
     # ---- Deletion ---------------------------------------------------------------------------------------------------
 
@@ -338,10 +339,3 @@ def _is_id(text: str) -> bool:
         return str(UUID(text)) == text.lower()
     except ValueError:
         return False
-
-
-def _refuse_unknown(what: str, wanted: Iterable[str], known: Iterable[str | None]) -> None:
-    names = sorted({name for name in known if name})
-    for name in wanted:
-        if name not in names:
-            raise InvalidRequest(f"{what} {name!r} is unknown to the cloud; it knows: {', '.join(names) or 'none'}")
