@@ -165,6 +165,11 @@ class Cloud(Protocol):
         """Delete it; one that is gone already is fine."""
 
 
+def carries(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
+    """Say whether all the wanted labels are there; None means any value."""
+    return all(key in labels and value in (None, labels[key]) for key, value in wanted.items())
+
+
 def same_key(one: str, other: str) -> bool:
     """Compare public keys without their comments, which an API may have changed."""
     return one.split()[:2] == other.split()[:2]

@@ -13,7 +13,7 @@ from openstack import exceptions as sdk
 from openstack.compute.v2.server import Server as Found
 
 from parrotpark.cloud.account import Account
-from parrotpark.cloud.api import Furnishing, Image, Leftover, Offer, Server, ServerSpec
+from parrotpark.cloud.api import Furnishing, Image, Leftover, Offer, Server, ServerSpec, carries
 from parrotpark.cloud.errors import (
     AuthFailed,
     CloudError,
@@ -31,7 +31,7 @@ from parrotpark.cloud.openstack.furnish import furnish, group_named
 from parrotpark.cloud.openstack.images import Snapshots
 from parrotpark.cloud.openstack.leftovers import Unused
 from parrotpark.cloud.openstack.networks import outside
-from parrotpark.cloud.openstack.views import carries, epoch, known, server_of
+from parrotpark.cloud.openstack.views import epoch, known, server_of
 from parrotpark.cloud.patience import Patience
 
 TIMEOUT = 60.0  # seconds to connect, and to wait for an answer

@@ -15,9 +15,9 @@ from openstack.connection import Connection
 from openstack.image.v2._proxy import Proxy as Glance
 from openstack.image.v2.image import Image as Found
 
-from parrotpark.cloud.api import Image, Leftover
+from parrotpark.cloud.api import Image, Leftover, carries
 from parrotpark.cloud.errors import InvalidRequest, NotFound, Transient
-from parrotpark.cloud.openstack.views import carries, epoch, is_kept, known
+from parrotpark.cloud.openstack.views import epoch, is_kept, known
 from parrotpark.cloud.patience import Patience
 
 QUEUED, SAVING, ACTIVE = "queued", "saving", "active"

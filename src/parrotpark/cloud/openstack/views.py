@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,11 +39,6 @@ def known[T: Resource](found: T, field: str = "status") -> T:
     if not getattr(found, field):
         raise ValueError(f"no {field}")
     return found
-
-
-def carries(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
-    """Say whether all the wanted labels are there; None means any value."""
-    return all(key in labels and value in (None, labels[key]) for key, value in wanted.items())
 
 
 def epoch(moment: str | None) -> int:

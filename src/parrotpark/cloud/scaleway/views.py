@@ -40,11 +40,6 @@ def tags_of(labels: Mapping[str, str]) -> list[str]:
     return [f"{key}={value}" for key, value in labels.items()]
 
 
-def carries(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
-    """Say whether all the wanted labels are there, where None means any value."""
-    return all(key in labels and value in (None, labels[key]) for key, value in wanted.items())
-
-
 def epoch(moment: datetime | None) -> int:
     """Turn a time of the API into epoch seconds; a missing one counts as long ago."""
     return int(moment.timestamp()) if moment else 0

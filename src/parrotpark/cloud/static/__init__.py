@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from parrotpark.cloud.account import Account
-from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec
+from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec, carries
 from parrotpark.cloud.box import SERVER_TYPE, Box
 from parrotpark.cloud.errors import InvalidRequest, NameTaken, NotFound, OutOfCapacity
 from parrotpark.cloud.static.registry import Book, Claim, Provision, Registry
@@ -46,7 +46,7 @@ class StaticCloud:
         claims = self._registry().read().claims
         # A box that has left the inventory is listed as well, or nobody would ever release it.
         found = (self._server(box, claim) for box, claim in claims.items())
-        return tuple(server for server in found if _carries(server.labels, labels))
+        return tuple(server for server in found if carries(server.labels, labels))
 
     def check(self, specs: Sequence[ServerSpec]) -> None:
         provisioned = {provision.fingerprint for provision in self._registry().read().provisions.values()}
@@ -91,7 +91,7 @@ class StaticCloud:
                 newest[provision.fingerprint] = max(provision.at, newest.get(provision.fingerprint, 0))
         found = (self._image(fingerprint, at) for fingerprint, at in newest.items())
         return tuple(
-            sorted((image for image in found if _carries(image.labels, labels)), key=lambda image: -image.created)
+            sorted((image for image in found if carries(image.labels, labels)), key=lambda image: -image.created)
         )
 
     def snapshot(self, server: Server, description: str, labels: Mapping[str, str]) -> Image:
@@ -174,7 +174,3 @@ class StaticCloud:
         # What golden images carry: it is looked for by this label.
         labels = {label.ROLE: label.GPU_IMAGE, label.FINGERPRINT: fingerprint}
         return Image(fingerprint, self.name, "boxes, provisioned where they stand", at, labels)
-
-
-def _carries(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
-    return all(key in labels and value in (None, labels[key]) for key, value in wanted.items())
