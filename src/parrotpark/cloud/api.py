@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 RUNNING = "running"
@@ -163,6 +164,11 @@ class Cloud(Protocol):
 
     def delete_leftover(self, leftover: Leftover) -> None:
         """Delete it; one that is gone already is fine."""
+
+
+def epoch(moment: datetime | None) -> int:
+    """Turn a time of the API into epoch seconds; a missing one counts as long ago."""
+    return int(moment.timestamp()) if moment else 0
 
 
 def carries(labels: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:

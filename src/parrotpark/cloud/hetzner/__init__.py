@@ -19,12 +19,12 @@ from hcloud.ssh_keys import SSHKey
 from hcloud.volumes import BoundVolume, Volume
 
 from parrotpark.cloud.account import Account
-from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec
+from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec, epoch
 from parrotpark.cloud.errors import CloudError, NameTaken, NotFound, Transient, refuse_unknown
 from parrotpark.cloud.hetzner.errors import ErrorTranslator
 from parrotpark.cloud.hetzner.furnish import furnish
 from parrotpark.cloud.hetzner.images import Snapshots
-from parrotpark.cloud.hetzner.views import epoch, price_in, selector, server_of, sold_in
+from parrotpark.cloud.hetzner.views import price_in, selector, server_of, sold_in
 from parrotpark.cloud.patience import Patience
 
 TIMEOUT = (5.0, 60.0)  # seconds to connect, to wait for an answer

@@ -12,9 +12,9 @@ from hcloud.images import BoundImage
 from hcloud.images import Image as Reference
 from hcloud.servers import BoundServer
 
-from parrotpark.cloud.api import OFF, Image
+from parrotpark.cloud.api import OFF, Image, epoch
 from parrotpark.cloud.errors import InvalidRequest, NotFound, Transient
-from parrotpark.cloud.hetzner.views import epoch, selector
+from parrotpark.cloud.hetzner.views import selector
 from parrotpark.cloud.patience import Patience
 
 CREATING = "creating"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from hcloud.server_types import BoundServerType
 from hcloud.servers import BoundServer
 
-from parrotpark.cloud.api import Server
+from parrotpark.cloud.api import Server, epoch
 
 
 def server_of(bound: BoundServer, cloud: str) -> Server:
@@ -27,11 +26,6 @@ def server_of(bound: BoundServer, cloud: str) -> Server:
         labels=dict(bound.labels or {}),
         created=epoch(bound.created),
     )
-
-
-def epoch(moment: datetime | None) -> int:
-    """Turn a time of the API into epoch seconds; a missing one counts as long ago."""
-    return int(moment.timestamp()) if moment else 0
 
 
 def selector(labels: Mapping[str, str | None]) -> str | None:

@@ -15,7 +15,7 @@ from scaleway.instance.v1 import Volume as OldVolume
 from scaleway.marketplace.v2 import LocalImage, LocalImageType
 
 from parrotpark.cloud.account import Account
-from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec, carries
+from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec, carries, epoch
 from parrotpark.cloud.errors import (
     AuthFailed,
     CloudError,
@@ -31,7 +31,7 @@ from parrotpark.cloud.scaleway.client import PAGE, Apis, pages
 from parrotpark.cloud.scaleway.errors import ErrorTranslator
 from parrotpark.cloud.scaleway.furnish import furnish, security_groups, ssh_keys
 from parrotpark.cloud.scaleway.images import Images
-from parrotpark.cloud.scaleway.views import KEEP, epoch, labels_of, server_of, tags_of, there
+from parrotpark.cloud.scaleway.views import KEEP, labels_of, server_of, tags_of, there
 
 STARTING = 300.0  # seconds to start, as the caller has leases of other servers to renew; a small server takes 6
 ENDING = 300.0  # seconds to end; a server that does nothing takes 50

@@ -18,11 +18,11 @@ from scaleway.instance.v1 import Image as Bound
 from scaleway.instance.v1 import ServerAction, SnapshotVolumeType, Volume, VolumeSummary
 from scaleway.instance.v1 import ServerActionRequestVolumeBackupTemplate as Backup
 
-from parrotpark.cloud.api import Image, Leftover, carries
+from parrotpark.cloud.api import Image, Leftover, carries, epoch
 from parrotpark.cloud.errors import InvalidRequest, NotFound, Transient
 from parrotpark.cloud.patience import Patience
 from parrotpark.cloud.scaleway.client import PAGE, Apis, pages
-from parrotpark.cloud.scaleway.views import KEEP, epoch, labels_of, tags_of, there
+from parrotpark.cloud.scaleway.views import KEEP, labels_of, tags_of, there
 
 IMAGING = 3600.0  # seconds for an image to be made: the provider copies a whole disk
 OFF_WITHIN = 300.0  # seconds for a server to power off; a server that does nothing takes 50

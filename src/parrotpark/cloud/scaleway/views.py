@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from scaleway.instance.v1 import Server as Bound
 
-from parrotpark.cloud.api import OFF, Server
+from parrotpark.cloud.api import OFF, Server, epoch
 
 KEEP = "keep"  # the tag with which a person spares what nothing uses
 
@@ -38,11 +37,6 @@ def labels_of(tags: Sequence[str]) -> dict[str, str]:
 def tags_of(labels: Mapping[str, str]) -> list[str]:
     """Write labels as tags."""
     return [f"{key}={value}" for key, value in labels.items()]
-
-
-def epoch(moment: datetime | None) -> int:
-    """Turn a time of the API into epoch seconds; a missing one counts as long ago."""
-    return int(moment.timestamp()) if moment else 0
 
 
 def there[T](value: T | None) -> T:
