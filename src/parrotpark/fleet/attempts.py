@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from parrotpark.cloud import Offer
 from parrotpark.cloud.acquire import Attempt
+from parrotpark.fleet.memory import recall
 from parrotpark.shared.files import write_file
 
 REST = 600  # seconds; capacity seldom comes back sooner, and asking costs a wake about ten seconds an offer
@@ -36,8 +36,9 @@ class Attempts:
 
     def read(self) -> tuple[Attempt, ...]:
         """Return the attempts, oldest first; none if the file makes no sense."""
+        known = recall(self._path) or ()
         try:
-            return tuple(Attempt(**{**values, "offer": Offer(**values["offer"])}) for values in self._load())
+            return tuple(Attempt(**{**values, "offer": Offer(**values["offer"])}) for values in known)
         except (ValueError, KeyError, TypeError):
             return ()
 
@@ -53,9 +54,3 @@ class Attempts:
     def forget(self) -> None:
         """Let no offer rest; raises as `add`."""
         self._path.unlink(missing_ok=True)
-
-    def _load(self) -> list[dict[str, Any]]:
-        try:
-            return list(json.loads(self._path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return []

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from parrotpark.cloud import Offer, Server
+from parrotpark.fleet.memory import recall
 from parrotpark.shared.files import write_file
 
 HOUR = 3600  # seconds
@@ -70,10 +71,10 @@ class Bills:
     def read(self, now: int) -> Bill:
         """Return the bill of the newest month; one of nothing, from now on, if the file makes no sense or is none."""
         try:
-            values = json.loads(self._path.read_text(encoding="utf-8"))
+            values = recall(self._path)
             prices = {str(offer): float(price) for offer, price in values["prices"].items()}
             return Bill(str(values["month"]), float(values["euros"]), int(values["until"]), prices)
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return Bill(month(now), 0.0, now)
 
     def write(self, bill: Bill) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
+from parrotpark.fleet.memory import recall
 from parrotpark.shared.files import write_file
 
 HOUR = 3600  # seconds
@@ -44,8 +44,9 @@ class Losses:
 
     def read(self) -> tuple[Loss, ...]:
         """Return the losses, oldest first; none if the file makes no sense."""
+        known = recall(self._path) or ()
         try:
-            return tuple(Loss(int(loss["at"]), bool(loss["served"]), str(loss["reason"])) for loss in self._load())
+            return tuple(Loss(int(loss["at"]), bool(loss["served"]), str(loss["reason"])) for loss in known)
         except (ValueError, KeyError, TypeError):
             return ()
 
@@ -66,12 +67,6 @@ class Losses:
     def forget(self) -> None:
         """Forget all losses; raises as `add`."""
         self._path.unlink(missing_ok=True)
-
-    def _load(self) -> list[dict[str, Any]]:
-        try:
-            return list(json.loads(self._path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return []
 
     def _write(self, losses: Sequence[Loss]) -> None:
         write_file(self._path, f"{json.dumps([asdict(loss) for loss in losses])}\n".encode(), 0o644)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from parrotpark.fleet.memory import recall
 from parrotpark.shared.files import differs, write_file
 
 
@@ -34,9 +35,9 @@ class Whereabouts:
     def read(self) -> dict[str, Whereabout]:
         """Return them by slot; none if the file makes no sense."""
         try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))
+            known = recall(self._path) or {}
             return {slot: Whereabout(tuple(value["clouds"]), int(value["until"])) for slot, value in known.items()}
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return {}
 
     def write(self, known: Mapping[str, Whereabout]) -> None:
