@@ -18,6 +18,7 @@ SINCE ?=
 # Scenarios of molecule at a time: one more than there are processors, as each waits for its machine half of the time.
 # The largest take 3 GB of memory.
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
+MOLECULE_LOGS := .ansible/molecule-logs
 SAMPLES ?= 60
 SEED ?= 1
 YES ?=
@@ -174,13 +175,17 @@ molecule: packages test-packages .venv/dev ## Test roles alone, on machines of t
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
 	@python -m localcloud.demo.stand_ins.librechat /var/lib/parrotpark/localcloud/artifacts
+	@rm -rf $(MOLECULE_LOGS)
 	@chosen="$(or $(ROLE),$(if $(SINCE),$$(python -m tests.scenarios '$(SINCE)'),$(ROLES)))" && \
-	$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $${chosen:+$$(printf 'molecule-%s ' $$chosen)} no-more
+	$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $${chosen:+$$(printf 'molecule-%s ' $$chosen)} no-more || \
+	  { grep -E '(FAILED|ERROR).*::|fatal: ' $(MOLECULE_LOGS)/*.failed; exit 2; }
 
 no-more: # Where no scenario is chosen, make would else build its first target.
 
-molecule-%: # One of them; its output comes when it has ended.
-	@start=$$SECONDS; molecule test --scenario-name $* && echo "$* took $$((SECONDS - start)) s"
+molecule-%: # One of them: a line where it passes, else all that it said; the lines that failed come once more at the end.
+	@mkdir -p $(MOLECULE_LOGS); start=$$SECONDS; log=$(MOLECULE_LOGS)/$*; \
+	molecule test --scenario-name $* >$$log.log 2>&1 || { mv $$log.log $$log.failed && cat $$log.failed; exit 1; }; \
+	echo "$* took $$((SECONDS - start)) s"
 
 mutants: packages test-packages .venv/dev ## Delete lines of roles at random, and see whether a test turns red [SAMPLES=60 SEED=1 JOBS=2]
 	@python -m localcloud start
