@@ -72,11 +72,17 @@ def boot(local_cloud: Client, keys: Path, ssh_key: BoundSSHKey) -> Iterator[Boot
     seed = f"#cloud-config\nssh_keys:\n  ed25519_private: |\n    {host_key}\n"
     seed += f"  ed25519_public: {(keys / 'host.pub').read_text()}\n"
 
-    def boot(name: str, user_data: str = "", image: str = "debian-13", volume: BoundVolume | None = None) -> Machine:
+    def boot(
+        name: str,
+        user_data: str = "",
+        image: str = "debian-13",
+        volume: BoundVolume | None = None,
+        server_type: str = "cx23",
+    ) -> Machine:
         found = local_cloud.images.get_by_id(int(image)) if image.isdecimal() else Image(name=image)
         answer = local_cloud.servers.create(
             name=f"{PREFIX}{name}",
-            server_type=ServerType(name="cx23"),
+            server_type=ServerType(name=server_type),
             image=found,
             location=Location(name="fsn1"),
             ssh_keys=[ssh_key],

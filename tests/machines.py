@@ -88,7 +88,7 @@ class Machine:
         return self.try_run(f"timeout 1 bash -c '</dev/tcp/{ip}/{port}'").returncode == 0
 
 
-type Boot = Callable[..., Machine]  # by name, with user_data, image and volume
+type Boot = Callable[..., Machine]  # by name, with user_data, image, volume and server type
 
 
 def start_local_cloud() -> None:

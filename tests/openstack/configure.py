@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
-ADDRESS = "127.76.76.1"  # a loopback address of its own, so that all may have their usual ports
+# A loopback address of its own, so that all may have their usual ports.
+ADDRESS = os.environ.get("OPENSTACK_ADDRESS", "127.76.76.1")
 PASSWORD = "parrotpark"  # of everything: nothing but this machine can reach it
 REGION = "RegionOne"
 PORTS = {"keystone": 5000, "placement": 8778, "glance": 9292, "nova": 8774, "neutron": 9696}

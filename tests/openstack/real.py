@@ -1,9 +1,9 @@
 """Real OpenStack on this machine: installed, configured, started and stopped, for the tests that ask for it.
 
-    python -m tests.openstack.real
+    python -m tests.openstack.real [--machines]
 
-keeps it running until it is interrupted. With HCLOUD_ENDPOINT and HCLOUD_TOKEN of a local cloud, its servers are
-machines of it.
+keeps it running until it is interrupted, and writes the `clouds.yaml` of a customer. With --machines its servers are
+machines of the local cloud that runs here, and all of it is where one of them is in the network, so that they reach it.
 
 Nothing of it outlives the program. What it prepares once stays in a folder, so that the next start takes half a minute.
 """
@@ -23,6 +23,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from hcloud.images import Image
+from hcloud.server_types import ServerType
+
+from localcloud import paths
+from localcloud.machine.network import namespace
+from tests.machines import Machine, client, settle
 from tests.openstack import configure, seed
 from tests.openstack.configure import ADDRESS, DATABASES, EPMD, KEYSTONE, MARIADB, PASSWORD, PORTS, RABBITMQ, REGION
 
@@ -30,6 +36,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 VENV = ROOT / ".venv/openstack"
 STATE = ROOT / ".state/openstack"
+CUSTOMER = STATE / "clouds.yaml"
 PATIENCE = 240.0  # seconds for a service to start on a busy machine
 MODULES = {
     "keystone": "keystone.wsgi.api",
@@ -72,6 +79,37 @@ def running(machines: Mapping[str, str] | None = None) -> Iterator[None]:
         seed.goods()
         seed.await_compute()
         yield
+
+
+@contextmanager
+def among_machines() -> Iterator[Sequence[str]]:
+    """Give the command that runs OpenStack where a machine of the local cloud is in the network."""
+    cloud = client("test")
+    for former in cloud.servers.get_all(name="openstack"):
+        settle(former.delete())
+    answer = cloud.servers.create("openstack", ServerType(name="cx23"), Image(name="debian-13"))
+    settle(answer.action, *answer.next_actions)
+    machine = Machine(answer.server, STATE)
+    environment = {
+        "OPENSTACK_ADDRESS": machine.ip,
+        "HCLOUD_ENDPOINT": f"http://{paths.GATEWAY}:{paths.API_PORT}/v1",
+        "HCLOUD_TOKEN": (paths.TOKENS / "test").read_text(),
+    }
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    try:
+        yield [
+            "ip",
+            "netns",
+            "exec",
+            namespace(machine.id),
+            "env",
+            *variables,
+            sys.executable,
+            "-m",
+            "tests.openstack.real",
+        ]
+    finally:
+        settle(answer.server.delete())
 
 
 def _mariadb() -> Sequence[str]:
@@ -211,7 +249,8 @@ def _script(commands: Sequence[Sequence[str]]) -> Sequence[str]:
 
 def _fingerprint() -> str:
     sources = [ROOT / "requirements/openstack.txt", HERE / "configure.py"]
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    read = [ADDRESS.encode(), *(source.read_bytes() for source in sources)]
+    return hashlib.sha256(b"".join(read)).hexdigest()
 
 
 def _stale() -> bool:
@@ -259,7 +298,12 @@ def _prepare() -> None:
 if __name__ == "__main__":
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: sys.exit())
+    if "--machines" in sys.argv:
+        install()  # out there are no registries
+        with among_machines() as command:
+            sys.exit(subprocess.run(command, check=False).returncode)
     with running({name: value for name, value in os.environ.items() if name.startswith("HCLOUD_")}):
-        print(f"OpenStack runs at {KEYSTONE}", flush=True)
+        CUSTOMER.write_text(seed.project().clouds_yaml())
+        print(f"OpenStack runs at {KEYSTONE}, for {CUSTOMER}", flush=True)
         while True:
             signal.pause()

@@ -11,6 +11,7 @@ import openstack
 from openstack.connection import Connection
 from openstack.identity.v3._proxy import Proxy as Keystone
 
+from localcloud.paths import NETWORK as NETWORK_OF_MACHINES
 from tests.openstack.configure import ADDRESS, KEYSTONE, PASSWORD, PORTS, REGION
 
 FLAVOURS = {  # vCPUs, MB, GB; nobody has machines of the last one
@@ -19,7 +20,8 @@ FLAVOURS = {  # vCPUs, MB, GB; nobody has machines of the last one
     "h100-9000": (2_000, 90_000, 400),
 }
 IMAGE = "Debian 13"
-NETWORK, RANGE = "Ext-Net", "203.0.113.0/24"
+NETWORK = "Ext-Net"
+POOL = {"start": "10.77.0.128", "end": "10.77.0.254"}  # machines get the lowest address of the local cloud that is free
 SERVICES = {"compute": "nova", "image": "glance", "network": "neutron", "placement": "placement"}
 PATHS = {"nova": "/v2.1"}
 
@@ -102,7 +104,13 @@ def goods() -> None:
         provider_network_type="flat",
         provider_physical_network="outside",
     )
-    cloud.network.create_subnet(network_id=network.id, cidr=RANGE, ip_version=4, is_dhcp_enabled=False)
+    cloud.network.create_subnet(
+        network_id=network.id,
+        cidr=str(NETWORK_OF_MACHINES),
+        ip_version=4,
+        is_dhcp_enabled=False,
+        allocation_pools=[POOL],
+    )
 
 
 def await_compute() -> None:

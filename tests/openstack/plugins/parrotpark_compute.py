@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ import nova.virt
 from nova.cmd.compute import main
 from nova.compute import task_states
 from nova.image import glance
+from nova.network import neutron
 from nova.virt.fake import FakeDriverWithoutFakeNodes
 
 ENDPOINT = os.environ.get("HCLOUD_ENDPOINT")  # of a local cloud's API; without it no machine is behind a server
 TOKEN = os.environ.get("HCLOUD_TOKEN", "")
 FAULTS = Path(os.environ["PARROTPARK_FAULTS"])  # a folder; a file in it, named like a method, makes that method fail
 MOST_USER_DATA = 2**15  # characters; nova takes more than the local cloud
-MACHINE_TYPE, MACHINE_IMAGE, LOCATION = "cx23", "debian-13", "fsn1"
+MACHINE_TYPE, MACHINE_IMAGE, LOCATION = "ccx33", "debian-13", "fsn1"
 
 
 class Machines(FakeDriverWithoutFakeNodes):  # type: ignore[misc]  # nova has no types
@@ -34,7 +36,8 @@ class Machines(FakeDriverWithoutFakeNodes):  # type: ignore[misc]  # nova has no
         _fault("spawn")
         super().spawn(context, instance, image_meta, *arguments, **options)
         if ENDPOINT:
-            _make(instance, _machine_image(context, image_meta.id) or MACHINE_IMAGE)
+            address = _make(instance, _machine_image(context, image_meta.id) or MACHINE_IMAGE)
+            _tell_address(context, instance, address)
 
     def destroy(self, context: Any, instance: Any, *arguments: Any, **options: Any) -> None:
         """Delete the machine."""
@@ -76,7 +79,8 @@ def _fault(method: str) -> None:
         raise RuntimeError(f"{method} does not work today")
 
 
-def _make(instance: Any, image: str) -> None:
+def _make(instance: Any, image: str) -> str:
+    """Make the machine and return its address."""
     user_data = base64.b64decode(instance.user_data or "").decode()
     body = {
         "name": f"nova-{instance.uuid}",
@@ -84,8 +88,29 @@ def _make(instance: Any, image: str) -> None:
         "location": LOCATION,
         "image": image,
         "user_data": user_data if len(user_data) <= MOST_USER_DATA else "",
+        "ssh_keys": [_key(instance.key_data)] if instance.key_data else [],
     }
-    _call("POST", "/servers", body)
+    return str(_call("POST", "/servers", body)["server"]["public_net"]["ipv4"]["ip"])
+
+
+def _key(public_key: str) -> int:
+    """Find the key in the local cloud, or bring it there."""
+    kind_and_key = public_key.split()[:2]
+    found = [
+        each["id"] for each in _call("GET", "/ssh_keys")["ssh_keys"] if each["public_key"].split()[:2] == kind_and_key
+    ]
+    if not found:
+        made = _call("POST", "/ssh_keys", {"name": f"nova-{uuid.uuid4()}", "public_key": public_key})
+        found = [made["ssh_key"]["id"]]
+    return int(found[0])
+
+
+def _tell_address(context: Any, instance: Any, address: str) -> None:
+    """Let the server's port have the address that the machine was given, and nova know it before it says ACTIVE."""
+    (port,) = neutron.get_client(context, admin=True).list_ports(device_id=instance.uuid)["ports"]
+    body = {"port": {"fixed_ips": [{"ip_address": address}]}}
+    neutron.get_client(context, admin=True).update_port(port["id"], body)
+    neutron.API().get_instance_nw_info(context, instance, force_refresh=True)
 
 
 def _machine_image(context: Any, image_id: str) -> str | None:

@@ -1,0 +1,139 @@
+"""GPU hosts from a second cloud: it is furnished, baked in and served from where the first one has nothing."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from testinfra.host import Host
+
+from parrotpark.cloud import Account, Cloud, Server, connect
+from parrotpark.control.answers import Messages
+
+ROOT = Path(__file__).parents[3]
+QUESTION: Messages = [{"role": "user", "content": "What is the capital of France?"}]
+FIRST = {"cloud": "gpu", "location": "fsn1", "server_type": "ccx33"}
+# Each way of the first cloud to say that it has nothing, how it is brought about, and how that ends.
+SCARCE = ["scarce", "--type", "ccx33", "--location", "fsn1"]
+LIMIT = ["limit", "--project", "gpu"]
+WAYS = {
+    "resource_unavailable": ([*SCARCE, "on"], [*SCARCE, "off"]),
+    "resource_limit_exceeded": ([*LIMIT, "0"], [*LIMIT, "off"]),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """The second cloud, as an inventory names it, and what is to be had there."""
+
+    named: dict[str, str]
+    location: str
+    server_type: str
+
+    @property
+    def offer(self) -> dict[str, str]:
+        return {"cloud": self.named["name"], "location": self.location, "server_type": self.server_type}
+
+    def open(self) -> Cloud:
+        return connect(Account.of(self.named))
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def local_cloud(*arguments: str) -> None:
+    run(sys.executable, "-m", "localcloud", *arguments)
+
+
+@contextmanager
+def openstack() -> Iterator[Second]:
+    """The real OpenStack, whose servers are machines of the local cloud."""
+    program = [sys.executable, "-m", "tests.openstack.real", "--machines"]
+    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        said = process.stdout.readline()
+        try:
+            assert "OpenStack runs" in said
+            file = said.split()[-1]
+            yield Second({"name": "openstack", "provider": "openstack", "credential_file": file}, "nova", "b2-7")
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module", params=[openstack])
+def second(request: pytest.FixtureRequest) -> Iterator[Second]:
+    """Each of them."""
+    with request.param() as second:
+        yield second
+
+
+@contextmanager
+def lacking(way: str) -> Iterator[None]:
+    """Let the first cloud have nothing, for this reason."""
+    on, off = WAYS[way]
+    local_cloud(*on)
+    try:
+        yield
+    finally:
+        local_cloud(*off)
+
+
+@pytest.fixture(scope="module")
+def inventory(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, second: Second) -> Iterator[str]:
+    """The stack's inventory with the second cloud in it; in the end, the stack is as it was."""
+    stack = pytestconfig.getoption("stack")
+    copy = tmp_path_factory.mktemp("inventory") / "two"
+    shutil.copytree(stack, copy)
+    file = copy / "group_vars/all.yml"
+    values: dict[str, Any] = yaml.safe_load(file.read_text())
+    values["parrotpark_clouds"].append(second.named)
+    values["parrotpark_gpu_offers"] = [FIRST, second.offer]
+    file.write_text(yaml.safe_dump(values))
+    yield f"INVENTORY={copy}"
+    run("make", "sleep", f"INVENTORY={copy}")
+    run("make", "site", f"INVENTORY={stack}")
+
+
+def hosts(cloud: Cloud) -> Sequence[Server]:
+    return cloud.servers({"parrotpark-role": "gpu"})
+
+
+def test_it_is_looked_at_before_anything_is_made(inventory: str, second: Second) -> None:
+    said = run("make", "check", inventory)
+    assert f"{second.named['name']}" in said
+    assert not hosts(second.open())
+
+
+def test_a_run_bakes_there_and_serves_from_there(
+    inventory: str, entry: Host, second: Second, says: Callable[[str, Messages], str], generate_model: str
+) -> None:
+    entry.check_output("parrotpark sleep")
+    with lacking("resource_unavailable"):
+        run("make", "site", inventory)
+    assert "Paris" in says(generate_model, QUESTION)
+    assert [host.status for host in hosts(second.open())] == ["running"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_sleeps_and_wakes_there(
+    inventory: str, entry: Host, second: Second, way: str, says: Callable[[str, Messages], str], generate_model: str
+) -> None:
+    run("make", "sleep", inventory)
+    cloud = second.open()
+    assert not hosts(cloud)
+    assert not cloud.leftovers()
+    with lacking(way):
+        run("make", "wake", inventory)
+        status = entry.check_output("parrotpark status")
+    assert "Paris" in says(generate_model, QUESTION)
+    assert [host.status for host in hosts(cloud)] == ["running"]
+    assert way in status
