@@ -52,7 +52,7 @@ def install() -> None:
     done, wanted = VENV / "installed", (ROOT / "requirements/openstack.txt").read_text()
     if done.exists() and done.read_text() == wanted:
         return
-    subprocess.run(["uv", "venv", "--quiet", "--clear", VENV], check=True)
+    subprocess.run(["uv", "venv", "--quiet", "--clear", "--python", sys.executable, VENV], check=True)
     what = ["--require-hashes", "--compile-bytecode", "--requirement", str(ROOT / "requirements/openstack.txt")]
     subprocess.run(["uv", "pip", "install", "--quiet", "--python", str(VENV / "bin/python"), *what], check=True)
     done.write_text(wanted)
