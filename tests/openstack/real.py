@@ -185,7 +185,9 @@ def _environment() -> dict[str, str]:
         "RABBITMQ_LOG_BASE": str(rabbit / "logs"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(rabbit / "plugins"),
         "RABBITMQ_CONF_ENV_FILE": str(rabbit / "none"),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-kernel inet_dist_use_interface {{{comma}}} +S 1:1",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+            f"-kernel inet_dist_use_interface {{{comma}}} -rabbit loopback_users [] +S 1:1"  # guest may come from there
+        ),
         "ERL_EPMD_PORT": str(EPMD),
         "ERL_EPMD_ADDRESS": ADDRESS,
     }
