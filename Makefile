@@ -184,7 +184,7 @@ no-more: # Where no scenario is chosen, make would else build its first target.
 
 molecule-%: # One of them: a line where it passes, else all that it said; the lines that failed come once more at the end.
 	@mkdir -p $(MOLECULE_LOGS); start=$$SECONDS; log=$(MOLECULE_LOGS)/$*; \
-	molecule test --scenario-name $* >$$log.log 2>&1 || { mv $$log.log $$log.failed && cat $$log.failed; exit 1; }; \
+	COLUMNS=150 molecule test --scenario-name $* >$$log.log 2>&1 || { mv $$log.log $$log.failed && cat $$log.failed; exit 1; }; \
 	echo "$* took $$((SECONDS - start)) s"
 
 mutants: packages test-packages .venv/dev ## Delete lines of roles at random, and see whether a test turns red [SAMPLES=60 SEED=1 JOBS=2]
