@@ -113,12 +113,13 @@ def test_it_is_looked_at_before_anything_is_made(inventory: str, second: Second)
     assert not hosts(second.open())
 
 
-def test_a_run_bakes_there_and_serves_from_there(
+def test_a_wake_bakes_there_and_serves_from_there(
     inventory: str, entry: Host, second: Second, says: Callable[[str, Messages], str], generate_model: str
 ) -> None:
     entry.check_output("parrotpark sleep")
+    run("make", "site", inventory)
     with lacking("resource_unavailable"):
-        run("make", "site", inventory)
+        run("make", "wake", inventory)
     assert "Paris" in says(generate_model, QUESTION)
     assert [host.status for host in hosts(second.open())] == ["running"]
 
