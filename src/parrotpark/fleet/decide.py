@@ -115,14 +115,23 @@ def standing(fleet: Fleet, seen: Seen) -> list[Host]:
     return _pick(_hosts(fleet, seen))[0]
 
 
-def _unleased(fleet: Fleet, seen: Seen) -> tuple[Sweep, ...]:
-    for server in seen.servers:
+def refuse_others(servers: Sequence[Server]) -> None:
+    """Touch nothing where anything but GPU hosts lives.
+
+    Raises:
+        WrongProject: a server has another role.
+    """
+    for server in servers:
         role = server.labels.get(label.ROLE)
         if role not in (None, GPU):
             raise WrongProject(
                 f"cloud {server.cloud} is the project of {server.name}, whose role is {role}: "
                 "give the GPU hosts a project of their own; nothing is touched"
             )
+
+
+def _unleased(fleet: Fleet, seen: Seen) -> tuple[Sweep, ...]:
+    refuse_others(seen.servers)
     judged = ((server, _objection(fleet, server, seen.now)) for server in seen.servers)
     return tuple(Sweep(server, objection, _is_late(server, seen.now)) for server, objection in judged if objection)
 

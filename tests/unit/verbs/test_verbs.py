@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any
@@ -64,13 +66,30 @@ def test_without_a_cloud_nothing_ends_well(
     assert error.startswith(f"[ERROR]: {line}")
 
 
-@pytest.mark.parametrize("verb", ["sleep", "wake", "sweep", "status", "logs"])
+@pytest.mark.parametrize("verb", ["sleep", "wake", "status", "logs"])
 def test_without_an_entry_server_nothing_ends_well(stack: Stack, verb: str) -> None:
     stack.project("gpu").create(GPU)
     done = stack.play(f"playbooks/{verb}.yml", *JOURNAL)
     assert done.returncode != 0
     (error,) = errors(done)
     assert error.endswith("no host matches entry: make site creates the entry server, make wake the GPU hosts")
+    assert [server.name for server in stack.project("gpu").servers({})] == ["gpu-1"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_sweep_needs_no_entry_server(stack: Stack, there: bool) -> None:
+    """Or what a lost one left behind would bill on; if there is one, it has more to sweep."""
+    for slot, left in (("gpu-1", 900), ("gpu-2", -3600)):
+        labels = Lease("gpu", slot, State.SERVING, "me", "a", int(time.time()) + left).labels()
+        stack.project("gpu").create(replace(GPU, name=slot, labels=labels))
+    if there:
+        stack.project("entry").create(ENTRY)
+    sweep = ["playbooks/sweep.yml", "-e", "ansible_port=9"]
+    assert (stack.play(*sweep, "--check").returncode == 0) is not there
+    assert len(stack.project("gpu").servers({})) == 2
+    done = stack.play(*sweep)
+    assert (done.returncode == 0) is not there
+    assert "gpu-2: delete at once, its lease ended" in done.stdout
     assert [server.name for server in stack.project("gpu").servers({})] == ["gpu-1"]
 
 
@@ -107,7 +126,7 @@ def test_a_limit_is_refused(stack: Stack, limit: str) -> None:
 
 
 def test_settings_that_ansible_did_not_read_are_missed(stack: Stack, tmp_path: Path) -> None:
-    done = stack.run("ansible-playbook", str(ROOT / "playbooks/sweep.yml"), cwd=tmp_path)
+    done = stack.run("ansible-playbook", str(ROOT / "playbooks/status.yml"), cwd=tmp_path)
     assert done.returncode != 0
     assert "use make, or export ANSIBLE_CONFIG=" in errors(done)[0]
 
@@ -119,10 +138,10 @@ def test_settings_that_are_named_are_read_where_everybody_may_write(stack: Stack
     checkout.chmod(0o777)
     for name in ("ansible.cfg", "playbooks", "plugins", "roles", "inventories"):
         (checkout / name).symlink_to(ROOT / name)
-    sweep = ["ansible-playbook", "-i", str(stack.inventory), "playbooks/sweep.yml"]
-    (error,) = errors(stack.run(*sweep, cwd=checkout))
+    status = ["ansible-playbook", "-i", str(stack.inventory), "playbooks/status.yml"]
+    (error,) = errors(stack.run(*status, cwd=checkout))
     assert "use make, or export ANSIBLE_CONFIG=" in error
-    (error,) = errors(stack.run("env", f"ANSIBLE_CONFIG={checkout}/ansible.cfg", *sweep, cwd=checkout))
+    (error,) = errors(stack.run("env", f"ANSIBLE_CONFIG={checkout}/ansible.cfg", *status, cwd=checkout))
     assert "no host matches entry" in error
 
 
