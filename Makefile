@@ -22,6 +22,7 @@ MOLECULE_LOGS := .ansible/molecule-logs
 SAMPLES ?= 60
 SEED ?= 1
 YES ?=
+OFF ?=
 LOCKS ?= $(filter $(patsubst %.in,%.txt,$(wildcard requirements/*.in roles/*/files/*.in)), \
   $(wildcard requirements/*.txt roles/*/files/*.txt)) \
   $(wildcard roles/*/files/*/package-lock.json src/localcloud/demo/stand_ins/*/package-lock.json)
@@ -41,17 +42,19 @@ export UV_SYSTEM_CERTS := 1
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Named for the verbs, as Ansible does not look for it in a folder that everybody may write to.
-up status logs invite export erase people password check site plan wake sleep sweep: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+up status logs invite export erase people password check site plan wake sleep sweep sweeper: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 PLAYBOOK = ansible-playbook -i $(INVENTORY)
+NAME_OF_INVENTORY = $(notdir $(INVENTORY:%/=%))
+SWEEPER = python -m parrotpark.control.sweeper_timer
 # One line a step on the screen, and all that Ansible says in the log; VERBOSE=1 for all of it on the screen.
 RUN_LOG := $(CURDIR)/.ansible/run.log
 ifdef VERBOSE
-up site wake sleep sweep: export ANSIBLE_CALLBACKS_ENABLED := ansible.posix.timer,ansible.posix.profile_tasks
+up site wake sleep sweep sweeper: export ANSIBLE_CALLBACKS_ENABLED := ansible.posix.timer,ansible.posix.profile_tasks
 else
-up site wake sleep sweep: export ANSIBLE_STDOUT_CALLBACK := parrotpark_progress
+up site wake sleep sweep sweeper: export ANSIBLE_STDOUT_CALLBACK := parrotpark_progress
 endif
-up site wake sleep sweep: export ANSIBLE_LOG_PATH := $(RUN_LOG)
-up site wake sleep sweep: start-log
+up site wake sleep sweep sweeper: export ANSIBLE_LOG_PATH := $(RUN_LOG)
+up site wake sleep sweep sweeper: start-log
 start-log:
 	@install -D --mode=0600 /dev/null $(RUN_LOG)
 
@@ -76,6 +79,7 @@ start: only-local .venv/run ## Boot the machines again
 
 down: only-local .venv/run ## Delete everything that up made [YES=1 does not ask]
 	@python -m localcloud down $(if $(YES),--yes)
+	@$(SWEEPER) off $(NAME_OF_INVENTORY) >/dev/null
 	@rm -rf inventories/local/.state
 
 # A slip must not take the machines of another inventory for those of this machine.
@@ -84,6 +88,7 @@ only-local:
 
 status: .venv/run ## Show machines and services
 	@$(if $(filter inventories/local,$(INVENTORY)),python -m localcloud status)
+	@$(SWEEPER) status $(NAME_OF_INVENTORY)
 	@ansible-playbook -i $(INVENTORY) playbooks/status.yml
 
 logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
@@ -123,6 +128,9 @@ sleep: .venv/run ## Delete the GPU hosts; chat, login and history stay
 
 sweep: .venv/run ## Delete what has no valid lease in the GPU hosts' project
 	$(PLAYBOOK) playbooks/sweep.yml
+
+sweeper: .venv/run ## Let this machine sweep, too, every ten minutes; for the day when the entry server cannot [OFF=1 ends it]
+	$(if $(OFF),@$(SWEEPER) off $(NAME_OF_INVENTORY),$(PLAYBOOK) playbooks/sweeper.yml -e sweeper_inventory=$(NAME_OF_INVENTORY))
 
 ##@ Develop it
 test: ## Unit tests, then the whole stack and its tests
@@ -213,7 +221,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs invite export erase people password check site plan wake sleep sweep test unit e2e screenshots conformance openstack drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
+.PHONY: help doctor up stop start down status logs invite export erase people password check site plan wake sleep sweep sweeper test unit e2e screenshots conformance openstack drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

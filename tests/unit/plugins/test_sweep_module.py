@@ -1,15 +1,17 @@
-"""parrotpark_sweep deletes what has had no valid lease for long, and needs no entry server."""
+"""parrotpark_sweep deletes what has had no valid lease for long; parrotpark_sweeper makes a timer that does so."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from parrotpark.cloud import Account, Offer, ServerSpec, connect
+from parrotpark.control import sweeper_timer
 from parrotpark.shared.lease import Lease, State
 
 type Run = Callable[..., dict[str, Any]]
@@ -55,3 +57,55 @@ def test_the_entry_servers_project_is_refused(sweep: Run, overdue: Callable[[], 
     connect(Account.of(gpu)).create(spec)
     assert "give the GPU hosts a project of their own; nothing is touched" in sweep(gpu)["msg"]
     assert overdue() == ["gpu-1", "entry-server"]
+
+
+@pytest.fixture
+def sweeper(
+    run_module: Run,
+    load_module: Callable[[str], ModuleType],
+    gpu: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Run:
+    """Runs the module for a user whose systemd is a script that answers everything with `active`."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("systemctl", "loginctl"):
+        called = f'echo "{name} $*" >>{tmp_path}/called'
+        (programs / name).write_text(
+            f"#!/bin/sh\n{called}\ncase $* in *=Result*) echo success;; *) echo active;; esac\n"
+        )
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    module = load_module("parrotpark_sweeper")
+    return lambda check=False, clouds=None: run_module(
+        module, clouds=[gpu] if clouds is None else clouds, inventory="production", _ansible_check_mode=check
+    )
+
+
+def test_the_timer_is_made_once(sweeper: Run, tmp_path: Path) -> None:
+    assert sweeper(check=True)["changed"] is True
+    assert not (tmp_path / "parrotpark").exists()
+    result = sweeper()
+    assert (result["changed"], result["unit"], result["advice"]) == (True, "parrotpark-sweeper-production", "")
+    assert "systemctl --user start parrotpark-sweeper-production.service\n" in (tmp_path / "called").read_text()
+    assert (tmp_path / "parrotpark/sweeper-production.json").exists()
+    assert sweeper()["changed"] is False
+
+
+def test_no_cloud_and_no_systemd_are_one_line(sweeper: Run, tmp_path: Path) -> None:
+    assert "there is nothing to sweep" in sweeper(clouds=[])["msg"]
+    (tmp_path / "bin/systemctl").write_text("#!/bin/sh\necho >&2 Host is down; exit 1\n")
+    result = sweeper()
+    assert (result["failed"], result["msg"]) == (True, "systemctl --user daemon-reload: Host is down")
+
+
+def test_a_timer_that_ends_with_the_login_is_warned_of(sweeper: Run, tmp_path: Path) -> None:
+    (tmp_path / "bin/loginctl").write_text("#!/bin/sh\nexit 1\n")
+    assert "only while you are logged in" in sweeper()["advice"]
+
+
+def test_the_program_that_it_runs_is_there() -> None:
+    __import__(sweeper_timer.MODULE)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
+VERBS = ["status", "logs", "site", "plan", "wake", "sleep", "sweep", "sweeper"]
 UNTOUCHED = ["--assume-old=.venv/run", "--assume-old=.venv/dev", "--assume-old=.venv/bin/uv"]
 
 
@@ -44,7 +45,7 @@ def test_down_answered_with_no_keeps_everything_and_says_so(checkout: Path, agre
     assert (checkout / "inventories/local/.state/endpoints.json").exists() is not agreed
 
 
-@pytest.mark.parametrize("verb", ["status", "logs", "site", "plan", "wake", "sleep", "sweep", "stop", "start", "down"])
+@pytest.mark.parametrize("verb", [*VERBS, "stop", "start", "down"])
 def test_every_verb_fails_as_its_program_does(checkout: Path, verb: str) -> None:
     for name in ("python", "ansible-playbook", "ansible"):
         program(checkout, name, "exit 3")
@@ -52,14 +53,14 @@ def test_every_verb_fails_as_its_program_does(checkout: Path, verb: str) -> None
     assert make(checkout, verb, "INVENTORY=inventories/production").returncode != 0
 
 
-@pytest.mark.parametrize("verb", ["status", "logs", "site", "plan", "wake", "sleep", "sweep"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_reads_our_settings(checkout: Path, verb: str) -> None:
     program(checkout, "python", "")
     program(checkout, "ansible-playbook", 'echo "$ANSIBLE_CONFIG"')
     assert make(checkout, verb).stdout.splitlines()[-1] == f"{checkout}/ansible.cfg"
 
 
-@pytest.mark.parametrize("verb", ["site", "wake", "sleep", "sweep"])
+@pytest.mark.parametrize("verb", ["site", "wake", "sleep", "sweep", "sweeper"])
 @pytest.mark.parametrize(("words", "shown"), [((), "parrotpark_progress"), (("VERBOSE=1",), "default")])
 def test_a_verb_says_one_line_a_step_unless_asked_for_all(
     checkout: Path, verb: str, words: tuple[str, ...], shown: str
@@ -70,6 +71,26 @@ def test_a_verb_says_one_line_a_step_unless_asked_for_all(
     log.write_text("of an earlier run")
     assert make(checkout, verb, *words).stdout.splitlines()[-1] == f"{shown} {log}"
     assert (log.read_text(), log.stat().st_mode & 0o777) == ("", 0o600)
+
+
+@pytest.mark.parametrize("inventory", ["inventories/production", "inventories/production/", "../elsewhere/production"])
+def test_a_sweeper_is_made_and_ended_by_the_same_name(checkout: Path, inventory: str) -> None:
+    """And ended without Ansible, whose inventory asks clouds that may be gone."""
+    program(checkout, "python", 'echo "$*"')
+    program(checkout, "ansible-playbook", 'echo "$*"')
+    made = make(checkout, "sweeper", f"INVENTORY={inventory}").stdout.splitlines()[-1]
+    assert made == f"-i {inventory} playbooks/sweeper.yml -e sweeper_inventory=production"
+    module = "-m parrotpark.control.sweeper_timer"
+    off = make(checkout, "sweeper", "OFF=1", f"INVENTORY={inventory}").stdout.splitlines()[-1]
+    assert off == f"{module} off production"
+    assert f"{module} status production" in make(checkout, "status", f"INVENTORY={inventory}").stdout.splitlines()
+
+
+def test_down_ends_the_sweeper_of_what_is_gone(checkout: Path) -> None:
+    program(checkout, "python", 'echo "$*" >>called')
+    assert make(checkout, "down").returncode == 0
+    said = (checkout / "called").read_text().splitlines()
+    assert said == ["-m localcloud down", "-m parrotpark.control.sweeper_timer off local"]
 
 
 def test_lock_renews_every_lock_and_nothing_else(checkout: Path) -> None:

@@ -93,6 +93,19 @@ def test_a_sweep_needs_no_entry_server(stack: Stack, there: bool) -> None:
     assert [server.name for server in stack.project("gpu").servers({})] == ["gpu-1"]
 
 
+def test_a_sweeper_is_made_on_a_look_at_what_it_will_delete(stack: Stack) -> None:
+    """Only looked at, as a check: no systemd is touched."""
+    stack.project("gpu").create(replace(GPU, labels={}))
+    sweeper = ["playbooks/sweeper.yml", "--check", "-e", "sweeper_inventory=a-test-of-ours"]
+    done = stack.play(*sweeper)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "changed=1" in done.stdout
+    stack.project("gpu").create(replace(ENTRY, offer=GPU.offer))
+    done = stack.play(*sweeper)
+    assert done.returncode != 0
+    assert "give the GPU hosts a project of their own" in errors(done)[0]
+
+
 @pytest.mark.parametrize("verb", ["sleep", "sweep", "status"])
 def test_with_an_entry_server_that_does_not_answer_nothing_ends_well(stack: Stack, verb: str) -> None:
     stack.project("entry").create(ENTRY)
