@@ -189,9 +189,13 @@ class SweeperTimer:
         return True
 
     def status(self, *, run: Run = run) -> str:
-        """Say in a line how it is; nothing if there is none. Raises as `install`."""
-        if not self.paths[-1].exists():
-            return ""
+        """Say in a line how it is; nothing if there is none."""
+        try:
+            return self._status(run) if self.paths[-1].exists() else ""
+        except TimerError as error:
+            return f"the second sweeper cannot be asked: {error}"
+
+    def _status(self, run: Run) -> str:
         if (state := self._property("timer", "ActiveState", run)) != "active":
             return f"the second sweeper does not run: {self.unit}.timer is {state}; make sweeper starts it"
         if not self._succeeded(run):

@@ -111,6 +111,15 @@ def test_its_status_is_said(timer: SweeperTimer, systemd: Systemd) -> None:
     assert timer.status(run=systemd).startswith("the second sweeper does not run: ")
 
 
+def test_a_systemd_that_does_not_answer_holds_up_no_other_status(timer: SweeperTimer, systemd: Systemd) -> None:
+    timer.install([GPU], "/venv/bin/python", run=systemd)
+
+    def refuse(command: Sequence[str]) -> str:
+        raise TimerError(f"{command[0]}: Host is down")
+
+    assert timer.status(run=refuse) == "the second sweeper cannot be asked: systemctl: Host is down"
+
+
 def test_only_a_users_timer_has_to_outlast_their_login(timer: SweeperTimer, systemd: Systemd) -> None:
     assert timer.linger(run=systemd) == ""
     assert systemd.calls == (["loginctl enable-linger"] if timer.manager.user else [])
@@ -143,6 +152,9 @@ def test_systemd_takes_both_units_without_a_word(timer: SweeperTimer, tmp_path: 
     for path, content in timer.files([GPU], str(python), bundle).items():
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
+    service = timer.paths[1].read_text()
+    assert f'a %%name $$HOME/python" "-I" "-m" "{sweeper_timer.MODULE}" "{tmp_path}/a %%name $$HOME/sweeper-' in service
+    assert (f'Environment="REQUESTS_CA_BUNDLE={bundle}"\n' in service) is (bundle != "")
     python.write_text("#!/bin/sh\n")
     python.chmod(0o755)
     verify = ["systemd-analyze", "verify", "--man=no", *(["--user"] if timer.manager.user else [])]
