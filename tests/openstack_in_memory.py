@@ -66,6 +66,9 @@ class OpenStack:
     faults: set[str] = field(default_factory=set)  # what fails in the background: spawn, spawn-hangs, snapshot
     services: set[str] = field(default_factory=lambda: set(_APPS))
     most_servers: int = 5
+    most_cores: int = -1  # as many as one likes
+    most_memory: int = -1  # MB
+    role: str = "member"
     microversion: tuple[int, int] = MICROVERSION
     _waiting: list[Callable[[], None]] = field(default_factory=list)
     _addresses: Iterator[int] = field(default_factory=lambda: itertools.count(10))
@@ -188,6 +191,7 @@ class Nova:
         yield "GET", "/flavors/detail", lambda _: {"flavors": list(self._state.flavours.values())}
         yield "GET", "/flavors", lambda _: {"flavors": list(self._state.flavours.values())}
         yield "GET", "/flavors/{id}", self.flavour
+        yield "GET", "/limits", self.limits
         yield "GET", "/os-availability-zone", lambda _: {"availabilityZoneInfo": [_ZONE]}
         yield "GET", "/os-keypairs", lambda _: {"keypairs": [{"keypair": key} for key in self._state.keys.values()]}
         yield "POST", "/os-keypairs", self.add_key
@@ -199,6 +203,12 @@ class Nova:
 
     def server(self, call: Call) -> Thing:
         return {"server": self._shown(self._server(call.id), call)}
+
+    def limits(self, _: Call) -> Thing:
+        state = self._state
+        most = {"maxTotalInstances": state.most_servers, "maxTotalCores": state.most_cores}
+        used = {"totalInstancesUsed": len(state.servers)}
+        return {"limits": {"rate": [], "absolute": {**most, **used, "maxTotalRAMSize": state.most_memory}}}
 
     def flavour(self, call: Call) -> Thing:
         return {"flavor": _get(self._state.flavours, call.id, f"Flavor {call.id} could not be found.")}
@@ -603,7 +613,7 @@ async def _log_in(state: OpenStack, request: Request) -> Response:
     until = datetime.fromtimestamp(time.time() + 3600, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     project = {"id": PROJECT, "name": "test", "domain": {"id": "default", "name": "Default"}}
     body: Thing = {"methods": ["password"], "user": {"id": "u" * 32, "name": USER}, "project": project}
-    body |= {"expires_at": until, "issued_at": until, "audit_ids": [], "roles": [{"id": "r", "name": "member"}]}
+    body |= {"expires_at": until, "issued_at": until, "audit_ids": [], "roles": [{"id": "r", "name": state.role}]}
     body["catalog"] = [_entry(kind, name, str(request.base_url)) for kind, name in _offered(state)]
     return JSONResponse({"token": body}, 201, {"X-Subject-Token": token})
 

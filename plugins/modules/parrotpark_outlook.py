@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Say what an inventory will cost, and whether its DNS names lead to the entry server."""
+"""Say what an inventory will cost, whether rights and quota are enough, and where its DNS names lead."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from parrotpark.shared import lease as label
 
 DOCUMENTATION = r"""
 module: parrotpark_outlook
-short_description: Say what an inventory will cost, and whether its DNS names lead to the entry server
+short_description: Say what an inventory will cost, whether rights and quota are enough, and where its DNS names lead
 description:
-  - Asks the clouds for prices and for the entry server, and the name server for the names. It changes nothing.
-  - Fails if a name leads elsewhere although there is an entry server.
+  - Asks the clouds for prices, for rights and quota, and for the entry server, and the name server for the names. It
+    changes nothing, and says what only the first creation would tell.
+  - Fails if a right or quota is known to be missing, or a name leads elsewhere although there is an entry server.
   - Runs on the control machine, in the Python environment of this repository.
 author: Parrotpark
 extends_documentation_fragment: [parrotpark_cloud]
@@ -111,8 +112,13 @@ def look(params: dict[str, Any]) -> tuple[list[str], list[str]]:
         if values.get("price") is not None or values["server_type"] == SERVER_TYPE  # nobody can be asked about a box
     }
     gpu = outlook.prices(cloud, map(_offer, params["offers"]), given)
+    # A box is there already.
+    made = [_offer(values) for values in params["offers"] if values["server_type"] != SERVER_TYPE]
+    ahead = (cloud.prospect([entry], 1), cloud.prospect(made, params["hosts"]))
     said, wrong = outlook.names(params["names"], cloud.servers({label.ROLE: "entry"}))
-    return [*outlook.costs(cloud.price(entry), gpu, params["hosts"], params["hours"]), *said], wrong
+    lines = outlook.costs(cloud.price(entry), gpu, params["hosts"], params["hours"])
+    lines += [note for each in ahead for note in each.notes]
+    return [*lines, *said], [fault for each in ahead for fault in each.faults] + wrong
 
 
 def _offer(values: dict[str, Any]) -> Offer:

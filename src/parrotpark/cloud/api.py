@@ -107,6 +107,14 @@ class Furnishing:
     rules: tuple[Rule, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What is known of whether something could be made, in a line each that names the cloud."""
+
+    notes: tuple[str, ...] = ()  # what is told, or that it is not
+    faults: tuple[str, ...] = ()  # what would fail, and what to do
+
+
 class Cloud(Protocol):
     """A place of one provider in which an image can be booted anywhere. Every method may raise any `CloudError`.
 
@@ -132,6 +140,12 @@ class Cloud(Protocol):
 
     def check(self, specs: Sequence[ServerSpec]) -> None:
         """Raise `InvalidRequest` if a spec names what the cloud does not have, with the names it has."""
+
+    def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:
+        """Tell whether the credential may make servers, and the quota is enough for `number` of each offer.
+
+        Where only a creation would tell, say so: nothing is made.
+        """
 
     def create(self, spec: ServerSpec) -> Server:
         """Make the server and return once it runs.

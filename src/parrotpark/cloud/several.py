@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, groupby
 
-from parrotpark.cloud.api import Cloud, Furnishing, Image, Leftover, Offer, Server, ServerSpec
+from parrotpark.cloud.api import Cloud, Furnishing, Image, Leftover, Offer, Prospect, Server, ServerSpec
 from parrotpark.cloud.errors import InvalidRequest
 
 
@@ -32,6 +32,16 @@ class SeveralClouds:
     def check(self, specs: Sequence[ServerSpec]) -> None:
         for name, group in groupby(sorted(specs, key=_cloud_of), key=_cloud_of):
             self._at(name).check(tuple(group))
+
+    def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:
+        found = [
+            self._at(name).prospect(tuple(group), number)
+            for name, group in groupby(sorted(offers, key=lambda offer: offer.cloud), key=lambda offer: offer.cloud)
+        ]
+        return Prospect(
+            tuple(note for each in found for note in each.notes),
+            tuple(fault for each in found for fault in each.faults),
+        )
 
     def create(self, spec: ServerSpec) -> Server:
         return self._at(spec.offer.cloud).create(spec)

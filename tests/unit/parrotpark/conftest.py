@@ -23,6 +23,7 @@ from parrotpark.cloud import (
     Image,
     Leftover,
     Offer,
+    Prospect,
     Server,
     ServerSpec,
 )
@@ -59,6 +60,10 @@ class FakeCloud:
 
     def price(self, offer: Offer) -> float | None:
         return self.prices.get(offer)
+
+    def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:
+        asked = f"{number} of {', '.join(offer.server_type for offer in offers)}"
+        return Prospect((f"{self.name}: note on {asked}",), (f"{self.name}: fault of {asked}",))
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         return [server for server in self.running.values() if _carries(server, labels)]

@@ -184,6 +184,14 @@ def test_a_price_is_euros_an_hour_if_it_is_known(cloud: Cloud, stage: Stage) -> 
         assert cloud.price(replace(stage.offer, **{field: "nowhere"})) is None
 
 
+def test_what_could_be_made_is_told_without_a_creation(cloud: Cloud, stage: Stage) -> None:
+    told = cloud.prospect([stage.offer], 1)
+    assert not told.faults
+    assert all(note.startswith(f"{cloud.name}: ") and "\n" not in note for note in told.notes)
+    assert any("only the first creation tells" in note for note in told.notes)
+    assert stage.billed() == set()
+
+
 type Spoil = Callable[[ServerSpec], ServerSpec]
 WRONG: dict[str, tuple[Spoil, Callable[[ServerSpec], str]]] = {
     "server type": (

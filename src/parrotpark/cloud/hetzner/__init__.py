@@ -19,7 +19,7 @@ from hcloud.ssh_keys import SSHKey
 from hcloud.volumes import BoundVolume, Volume
 
 from parrotpark.cloud.account import Account
-from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec, epoch
+from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Prospect, Server, ServerSpec, epoch
 from parrotpark.cloud.errors import CloudError, NameTaken, NotFound, Transient, refuse_unknown
 from parrotpark.cloud.hetzner.errors import ErrorTranslator
 from parrotpark.cloud.hetzner.furnish import furnish
@@ -82,6 +82,10 @@ class HetznerCloud:
                 refuse_unknown("SSH key", keys, [key.name for key in client.ssh_keys.get_all()])
             if firewalls := {name for spec in specs for name in spec.firewalls}:
                 refuse_unknown("firewall", firewalls, [known.name for known in client.firewalls.get_all()])
+
+    def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:  # noqa: ARG002
+        # There is no endpoint for either; a token that may only read is refused by the first call that writes.
+        return Prospect((f"{self.name}: whether its token may write, and its quota, only the first creation tells",))
 
     def create(self, spec: ServerSpec) -> Server:
         with self._typed_errors():

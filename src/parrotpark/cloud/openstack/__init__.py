@@ -13,7 +13,7 @@ from openstack import exceptions as sdk
 from openstack.compute.v2.server import Server as Found
 
 from parrotpark.cloud.account import Account
-from parrotpark.cloud.api import Furnishing, Image, Leftover, Offer, Server, ServerSpec, carries
+from parrotpark.cloud.api import Furnishing, Image, Leftover, Offer, Prospect, Server, ServerSpec, carries
 from parrotpark.cloud.errors import (
     AuthFailed,
     CloudError,
@@ -31,6 +31,7 @@ from parrotpark.cloud.openstack.furnish import furnish, group_named
 from parrotpark.cloud.openstack.images import Snapshots
 from parrotpark.cloud.openstack.leftovers import Unused
 from parrotpark.cloud.openstack.networks import outside
+from parrotpark.cloud.openstack.prospect import prospect
 from parrotpark.cloud.openstack.views import epoch, known, server_of
 from parrotpark.cloud.patience import Patience
 
@@ -105,6 +106,10 @@ class OpenStackCloud:
                     f"image {spec.image!r} needs a disk of {image.min_disk} GB, and flavour {flavour.name} has "
                     f"{flavour.disk}: bake on a flavour with a smaller disk"
                 )
+
+    def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:
+        with self._typed_errors():
+            return prospect(self._connection, self.name, offers, number)
 
     def create(self, spec: ServerSpec) -> Server:
         data = base64.b64encode(spec.user_data.encode()).decode()

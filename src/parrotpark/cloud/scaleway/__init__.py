@@ -15,7 +15,18 @@ from scaleway.instance.v1 import Volume as OldVolume
 from scaleway.marketplace.v2 import LocalImage, LocalImageType
 
 from parrotpark.cloud.account import Account
-from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec, carries, epoch
+from parrotpark.cloud.api import (
+    RUNNING,
+    Furnishing,
+    Image,
+    Leftover,
+    Offer,
+    Prospect,
+    Server,
+    ServerSpec,
+    carries,
+    epoch,
+)
 from parrotpark.cloud.errors import (
     AuthFailed,
     CloudError,
@@ -75,6 +86,10 @@ class ScalewayCloud:
         with self._typed_errors():
             kind = self._types().get(offer.server_type)
             return float(kind.hourly_price) if kind else None
+
+    def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:  # noqa: ARG002
+        # Its IAM tells both, but of an organisation that a secret key does not name, and to who may read that.
+        return Prospect((f"{self.name}: what its key may do, and its quota, only the first creation tells",))
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         with self._typed_errors():

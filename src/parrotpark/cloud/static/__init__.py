@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from parrotpark.cloud.account import Account
-from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Server, ServerSpec, carries
+from parrotpark.cloud.api import RUNNING, Furnishing, Image, Leftover, Offer, Prospect, Server, ServerSpec, carries
 from parrotpark.cloud.box import SERVER_TYPE, Box
 from parrotpark.cloud.errors import InvalidRequest, NameTaken, NotFound, OutOfCapacity
 from parrotpark.cloud.static.registry import Book, Claim, Provision, Registry
@@ -41,6 +41,9 @@ class StaticCloud:
     def price(self, offer: Offer) -> float | None:
         self._box(offer)
         return 0.0  # unless the offer gives one, such as for electricity
+
+    def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:
+        return Prospect()  # nothing is made, so nothing is lacking
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         claims = self._registry().read().claims

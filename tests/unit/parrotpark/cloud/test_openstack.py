@@ -98,6 +98,70 @@ def test_a_full_project_is_told_from_a_request_that_is_too_large(stage: OpenStac
         cloud.create(spec(stage))
 
 
+L4, B2 = Offer("here", "nova", "l4-90"), Offer("here", "nova", "b2-7")  # of 22 and 2 cores, 90000 and 7000 MB
+
+
+def test_rights_and_quota_are_told_before_anything_is_made(stage: OpenStackStage, cloud: Cloud) -> None:
+    told = cloud.prospect([B2], 1)
+    assert not told.faults
+    role, quota = told.notes
+    assert "member" in role
+    assert quota == "here: its quota is enough for 1 of b2-7, and for a bake"
+    assert stage.billed() == set()
+
+
+@pytest.mark.parametrize(
+    ("servers", "cores", "ram", "number", "said"),
+    [
+        (-1, -1, -1, 9, "enough for 9 of l4-90, and for a bake"),
+        (3, 66, 270_000, 2, "enough for 2 of l4-90, and for a bake"),
+        (3, 65, 270_000, 2, "is used up by 2 of l4-90; a bake needs one more"),
+        (2, -1, -1, 2, "is used up by 2 of l4-90; a bake needs one more"),
+        (10, 20, 51_200, 1, "allows 20 of the 22 cores and 51200 of the 90000 MB of memory for 1 of l4-90: ask the"),
+        (1, 44, 180_000, 2, "allows 1 of the 2 servers for 2 of l4-90: ask the provider for more, or take the offer"),
+        (0, 44, 180_000, 1, "allows 0 of the 1 servers for 1 of l4-90: "),
+    ],
+)
+def test_a_quota_is_compared_with_what_the_servers_take(
+    memory: OpenStackStage, state: OpenStack, servers: int, cores: int, ram: int, number: int, said: str
+) -> None:
+    state.most_servers, state.most_cores, state.most_memory = servers, cores, ram
+    told = memory.cloud().prospect([L4, L4], number)
+    (line,) = told.faults if "allows" in said else told.notes[1:]
+    assert said in line
+    assert len(told.faults) == ("allows" in said)
+
+
+def test_each_offer_has_its_line(memory: OpenStackStage, state: OpenStack) -> None:
+    state.most_cores = 20
+    told = memory.cloud().prospect([L4, B2], 1)
+    assert (len(told.faults), len(told.notes)) == (1, 2)
+    assert "b2-7" in told.notes[1]
+
+
+def test_what_hosts_use_already_is_theirs(memory: OpenStackStage, state: OpenStack) -> None:
+    state.most_servers = 1
+    cloud = memory.cloud()
+    cloud.furnish(FURNISHING)
+    cloud.create(spec(memory))
+    assert not cloud.prospect([B2], 1).faults
+
+
+def test_a_credential_that_may_only_look_is_refused(memory: OpenStackStage, state: OpenStack) -> None:
+    state.role = "reader"
+    told = memory.cloud().prospect([], 1)
+    assert told.faults == ("here: its credential has the role reader, which makes nothing: make one with member",)
+    assert told.notes == ()
+
+
+def test_limits_that_are_none_are_no_limits(
+    memory: OpenStackStage, state: OpenStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "most_cores", None)
+    with pytest.raises(Transient):
+        memory.cloud().prospect([B2], 1)
+
+
 def test_a_value_that_is_refused_is_not_repeated(stage: OpenStackStage, cloud: Cloud) -> None:
     with pytest.raises(InvalidRequest, match="field/attribute key") as caught:
         cloud.create(spec(stage, labels={"key": "secret" * 50}))

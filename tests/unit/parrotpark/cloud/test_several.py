@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parrotpark.cloud import Cloud, Furnishing, Leftover, Offer, Server, ServerSpec, SeveralClouds
+from parrotpark.cloud import Cloud, Furnishing, Leftover, Offer, Prospect, Server, ServerSpec, SeveralClouds
 from parrotpark.cloud.errors import CloudError, InvalidRequest, Transient
 
 if TYPE_CHECKING:
@@ -134,3 +134,12 @@ def test_while_one_cannot_be_asked_nothing_is_known(
     monkeypatch.setattr(clouds[1], ask, away)
     with pytest.raises(CloudError, match="away"):
         getattr(several, ask)({})
+
+
+def test_each_cloud_tells_of_its_own_offers(several: SeveralClouds) -> None:
+    told = several.prospect([offer("b"), offer("a"), offer("b", "nbg1")], 2)
+    assert told.notes == ("a: note on 2 of gpu-l4", "b: note on 2 of gpu-l4, gpu-l4")
+    assert told.faults == ("a: fault of 2 of gpu-l4", "b: fault of 2 of gpu-l4, gpu-l4")
+    assert several.prospect([], 2) == Prospect()
+    with pytest.raises(InvalidRequest, match="moon"):
+        several.prospect([offer("moon")], 2)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parrotpark.cloud import RUNNING, Account, Cloud, Offer, Server, ServerSpec, connect
+from parrotpark.cloud import RUNNING, Account, Cloud, Offer, Prospect, Server, ServerSpec, connect
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, OutOfCapacity, Transient
 from parrotpark.cloud.static import StaticCloud, waking
 from parrotpark.golden import images
@@ -163,7 +163,7 @@ def test_an_image_stands_for_boxes_of_one_fingerprint(tmp_path: Path) -> None:
 
 
 def test_a_box_costs_nothing_and_leaves_nothing(cloud: StaticCloud) -> None:
-    assert (cloud.price(ATTIC), cloud.leftovers()) == (0.0, ())
+    assert (cloud.price(ATTIC), cloud.prospect([ATTIC], 1), cloud.leftovers()) == (0.0, Prospect(), ())
 
 
 def test_only_the_entry_server_knows_what_is_claimed() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import settings
 
-from parrotpark.cloud import OFF, RUNNING, Cloud, Furnishing, Image, Leftover, Offer, Server, ServerSpec
+from parrotpark.cloud import OFF, RUNNING, Cloud, Furnishing, Image, Leftover, Offer, Prospect, Server, ServerSpec
 from parrotpark.cloud.errors import CloudError, InvalidRequest, NameTaken, NotFound, Transient
 from parrotpark.control.secrets.keys import SshAlgorithm
 from parrotpark.control.slots import slot_document, slots
@@ -256,6 +256,9 @@ class SimulatedCloud:
 
     def furnish(self, wanted: Furnishing, *, check: bool = False) -> Sequence[str]:
         raise NotImplementedError("the fleet furnishes nothing")
+
+    def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:
+        raise NotImplementedError("the fleet tries")
 
     def price(self, offer: Offer) -> float | None:
         return self._call("price", lambda: self.project.price if offer.server_type else None)
