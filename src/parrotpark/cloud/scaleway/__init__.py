@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from uuid import UUID
 
 from scaleway.block.v1 import Volume
 from scaleway.instance.v1 import Ip, ServerAction, ServerType, VolumeServerTemplate, VolumeVolumeType
@@ -42,7 +41,7 @@ from parrotpark.cloud.scaleway.client import PAGE, Apis, pages
 from parrotpark.cloud.scaleway.errors import ErrorTranslator
 from parrotpark.cloud.scaleway.furnish import furnish, security_groups, ssh_keys
 from parrotpark.cloud.scaleway.images import Images
-from parrotpark.cloud.scaleway.views import KEEP, labels_of, server_of, tags_of, there
+from parrotpark.cloud.scaleway.views import KEEP, is_id, labels_of, server_of, tags_of, there
 
 STARTING = 300.0  # seconds to start, as the caller has leases of other servers to renew; a small server takes 6
 ENDING = 300.0  # seconds to end; a server that does nothing takes 50
@@ -230,7 +229,7 @@ class ScalewayCloud:
             InvalidRequest: there is none for this server type.
         """
         with suppress(NotFound), self._typed_errors():  # the API knows neither an unknown id nor an unknown label
-            if _is_id(spec.image):
+            if is_id(spec.image):
                 return there(self._apis.instance.get_image(image_id=spec.image).image).id
             for image in self._local_images(spec.image):
                 if spec.offer.server_type in image.compatible_commercial_types:
@@ -347,10 +346,3 @@ class ScalewayCloud:
     def _old_volumes(self) -> list[OldVolume]:
         ask, project = self._apis.instance.list_volumes, self._apis.project
         return pages(lambda page: ask(project=project, page=page, per_page=PAGE).volumes)
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text.lower()
-    except ValueError:
-        return False

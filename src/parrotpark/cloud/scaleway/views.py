@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from scaleway.instance.v1 import Server as Bound
 
@@ -37,6 +38,14 @@ def labels_of(tags: Sequence[str]) -> dict[str, str]:
 def tags_of(labels: Mapping[str, str]) -> list[str]:
     """Write labels as tags."""
     return [f"{key}={value}" for key, value in labels.items()]
+
+
+def is_id(text: str) -> bool:
+    """Say whether it is written as Scaleway writes ids."""
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
 
 
 def there[T](value: T | None) -> T:
