@@ -18,7 +18,7 @@ MODELS = [
     {"name": "large", "port": 8001, "source": {"folder": "/large"}},
     {"name": "small", "port": 8002, "source": {"folder": "/small"}, "runner": "pooling"},
 ]
-RAY = {
+RAY: dict[str, Any] = {
     "model": "large",
     "hosts": [HEAD, WORKER, "10.0.0.3"],
     "interface": "lan0",
