@@ -131,6 +131,9 @@ def test_ray_asks_for_its_token_and_shows_nothing() -> None:
 
 def test_a_model_waits_for_ray_where_it_spans_hosts() -> None:
     lines = render("vllm@.service.j2", on(HEAD)).splitlines()
+    # Each unit has a /tmp of its own.
+    assert "Environment=VLLM_RPC_BASE_PATH=/run/vllm-ray" in lines
+    assert "VLLM_RPC_BASE_PATH=/run/vllm-ray" in render("ray.env.j2", on(HEAD)).splitlines()
     assert {"Requires=vllm-ray.service", "After=vllm-ray.service", "ReadWritePaths=/run/vllm-ray"} <= {*lines}
     assert "ray" not in render("vllm@.service.j2", None)
 
