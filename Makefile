@@ -157,17 +157,18 @@ conformance: packages test-packages .venv/dev ## Test the local cloud, by its AP
 	@python -m localcloud.demo.stand_ins.versitygw /var/lib/parrotpark/localcloud/artifacts/versitygw conformance
 	pytest tests/conformance
 
-openstack: .venv/dev ## Hold the provider for OpenStack against a real one, made here of packages; not in CI
+openstack: packages test-packages .venv/dev ## Hold the provider for OpenStack against a real one, made here of packages, and the running stack with it; not in CI
 	@python3 src/localcloud/demo/doctor.py --install mariadb-server rabbitmq-server
 	pytest tests/openstack tests/unit/parrotpark/cloud/test_openstack.py --openstack
+	pytest tests/e2e/drills/test_clouds.py --openstack --durations=0
 
 # A quarter of an hour each, about: CI runs one of them in turn.
 SHARE_0 := broken_chat leaks serving
 SHARE_1 := fleet
-SHARE_2 := golden_image
+SHARE_2 := boxes golden_image
 SHARE_3 := librechat services
 SHARE_4 := rebuild
-SHARE_5 := tools
+SHARE_5 := clouds tools
 
 drills: packages test-packages .venv/dev ## Lose servers of the running stack, kill runs, refuse everything; see it recover [SHARE=0 to 5]
 	@: $(if $(SHARE),$(or $(SHARE_$(SHARE)),$(error SHARE=$(SHARE): there are the shares 0 to 5)))

@@ -54,9 +54,11 @@ def local_cloud(*arguments: str) -> None:
     run(sys.executable, "-m", "localcloud", *arguments)
 
 
-@contextmanager
-def openstack() -> Iterator[Second]:
+@pytest.fixture(scope="module")
+def openstack(request: pytest.FixtureRequest) -> Iterator[Second]:
     """The real OpenStack, whose servers are machines of the local cloud."""
+    if not request.config.getoption("--openstack"):
+        pytest.skip("takes a real OpenStack: see make openstack")
     program = [sys.executable, "-m", "tests.openstack.real", "--machines"]
     with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -69,11 +71,11 @@ def openstack() -> Iterator[Second]:
             process.terminate()
 
 
-@pytest.fixture(scope="module", params=[openstack])
-def second(request: pytest.FixtureRequest) -> Iterator[Second]:
+@pytest.fixture(scope="module", params=["openstack"])
+def second(request: pytest.FixtureRequest) -> Second:
     """Each of them."""
-    with request.param() as second:
-        yield second
+    second: Second = request.getfixturevalue(request.param)
+    return second
 
 
 @contextmanager
