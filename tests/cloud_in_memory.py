@@ -182,14 +182,14 @@ def serving(directory: Path) -> Iterator[Served]:
 
 
 @contextmanager
-def listening(app: ASGIApp) -> Iterator[str]:
-    """Serve an app on a free port of the loopback; yields its URL."""
-    listener = listen("127.0.0.1", 0)
+def listening(app: ASGIApp, address: str = "127.0.0.1") -> Iterator[str]:
+    """Serve an app on a free port of the address; yields its URL."""
+    listener = listen(address, 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()  # the listener accepts already: who connects before the app is up only waits
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://{address}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()

@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hcloud import Client
 from hcloud.actions.client import BoundAction
+from hcloud.images import Image
+from hcloud.server_types import ServerType
 from hcloud.servers.client import BoundServer
 
 from localcloud import paths
+from localcloud.machine.network import namespace
 
 PREFIX = "conformance-"  # of the names of all that tests make
 ANYWHERE = ["0.0.0.0/0", "::/0"]
@@ -108,6 +112,48 @@ def settle(first: BoundAction | None, *others: BoundAction) -> None:
         action.wait_until_finished()
 
 
+@contextmanager
+def among_machines(name: str) -> Iterator[tuple[str, Sequence[str]]]:
+    """Give an address that machines reach, and what to put before a command that shall have it.
+
+    It is that of a machine, whose network the command shares: on the host, machines reach only the local cloud. In the
+    end it is deleted, and so is all else that is named like it.
+    """
+    _delete_all(f"{name}-")
+    answer = client("test").servers.create(f"{name}-itself", ServerType(name="cx23"), Image(name="debian-13"))
+    settle(answer.action, *answer.next_actions)
+    machine = Machine(answer.server, Path())
+    try:
+        yield machine.ip, ["ip", "netns", "exec", namespace(machine.id)]
+    finally:
+        _delete_all(f"{name}-")
+
+
+def _delete_all(prefix: str) -> None:
+    cloud = client("test")
+    for server in cloud.servers.get_all():
+        if str(server.name).startswith(prefix):
+            settle(server.delete())
+    for image in cloud.images.get_all(type=["snapshot"]):
+        if str(image.description).startswith(prefix):
+            image.delete()
+    for key in cloud.ssh_keys.get_all():
+        if str(key.name).startswith(prefix):
+            key.delete()
+
+
+@contextmanager
+def ended_politely(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a program while the block lasts, whose output is ours to read; at the end it has time to clean up."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
 def client(project: str) -> Client:
     """A client of one of the projects.
 
@@ -115,4 +161,4 @@ def client(project: str) -> Client:
     touches its own.
     """
     token = (paths.TOKENS / project).read_text()
-    return Client(token, api_endpoint=f"http://127.0.0.1:{paths.API_PORT}/v1", poll_interval=0.2)
+    return Client(token, api_endpoint=f"http://{paths.GATEWAY}:{paths.API_PORT}/v1", poll_interval=0.2)

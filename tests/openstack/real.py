@@ -23,12 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hcloud.images import Image
-from hcloud.server_types import ServerType
-
 from localcloud import paths
-from localcloud.machine.network import namespace
-from tests.machines import Machine, client, settle
+from tests.machines import among_machines, ended_politely
 from tests.openstack import configure, seed
 from tests.openstack.configure import ADDRESS, DATABASES, EPMD, KEYSTONE, MARIADB, PASSWORD, PORTS, RABBITMQ, REGION
 
@@ -79,37 +75,6 @@ def running(machines: Mapping[str, str] | None = None) -> Iterator[None]:
         seed.goods()
         seed.await_compute()
         yield
-
-
-@contextmanager
-def among_machines() -> Iterator[Sequence[str]]:
-    """Give the command that runs OpenStack where a machine of the local cloud is in the network."""
-    cloud = client("test")
-    for former in cloud.servers.get_all(name="openstack"):
-        settle(former.delete())
-    answer = cloud.servers.create("openstack", ServerType(name="cx23"), Image(name="debian-13"))
-    settle(answer.action, *answer.next_actions)
-    machine = Machine(answer.server, STATE)
-    environment = {
-        "OPENSTACK_ADDRESS": machine.ip,
-        "HCLOUD_ENDPOINT": f"http://{paths.GATEWAY}:{paths.API_PORT}/v1",
-        "HCLOUD_TOKEN": (paths.TOKENS / "test").read_text(),
-    }
-    variables = [f"{name}={value}" for name, value in environment.items()]
-    try:
-        yield [
-            "ip",
-            "netns",
-            "exec",
-            namespace(machine.id),
-            "env",
-            *variables,
-            sys.executable,
-            "-m",
-            "tests.openstack.real",
-        ]
-    finally:
-        settle(answer.server.delete())
 
 
 def _mariadb() -> Sequence[str]:
@@ -302,8 +267,14 @@ if __name__ == "__main__":
         signal.signal(each, lambda *_: sys.exit())
     if "--machines" in sys.argv:
         install()  # out there are no registries
-        with among_machines() as command:
-            sys.exit(subprocess.run(command, check=False).returncode)
+        with among_machines("openstack") as (address, before):
+            token = (paths.TOKENS / "test").read_text()
+            cloud = {"HCLOUD_ENDPOINT": f"http://{paths.GATEWAY}:{paths.API_PORT}/v1", "HCLOUD_TOKEN": token}
+            environment = {**os.environ, **cloud, "OPENSTACK_ADDRESS": address}
+            with ended_politely([*before, sys.executable, "-m", "tests.openstack.real"], environment) as process:
+                assert process.stdout
+                print(process.stdout.readline(), end="", flush=True)
+                sys.exit(process.wait())
     with running({name: value for name, value in os.environ.items() if name.startswith("HCLOUD_")}):
         CUSTOMER.write_text(seed.project().clouds_yaml())
         print(f"OpenStack runs at {KEYSTONE}, for {CUSTOMER}", flush=True)

@@ -1,5 +1,6 @@
 """GPU hosts from a second cloud: it is furnished, baked in and served from where the first one has nothing."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from testinfra.host import Host
 
 from parrotpark.cloud import Account, Cloud, Server, connect
 from parrotpark.control.answers import Messages
+from tests.machines import ended_politely
 
 ROOT = Path(__file__).parents[3]
 QUESTION: Messages = [{"role": "user", "content": "What is the capital of France?"}]
@@ -59,19 +61,24 @@ def openstack(request: pytest.FixtureRequest) -> Iterator[Second]:
     """The real OpenStack, whose servers are machines of the local cloud."""
     if not request.config.getoption("--openstack"):
         pytest.skip("takes a real OpenStack: see make openstack")
-    program = [sys.executable, "-m", "tests.openstack.real", "--machines"]
-    with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with ended_politely([sys.executable, "-m", "tests.openstack.real", "--machines"]) as process:
         assert process.stdout
         said = process.stdout.readline()
-        try:
-            assert "OpenStack runs" in said
-            file = said.split()[-1]
-            yield Second({"name": "openstack", "provider": "openstack", "credential_file": file}, "nova", "b2-7")
-        finally:
-            process.terminate()
+        assert "OpenStack runs" in said
+        named = {"name": "openstack", "provider": "openstack", "credential_file": said.split()[-1]}
+        yield Second(named, "nova", "b2-7")
 
 
-@pytest.fixture(scope="module", params=["openstack"])
+@pytest.fixture(scope="module")
+def scaleway() -> Iterator[Second]:
+    """The face of Scaleway's API, whose servers are machines of the local cloud."""
+    with ended_politely([sys.executable, "-m", "tests.scaleway_on_machines"]) as process:
+        assert process.stdout
+        named = json.loads(process.stdout.readline())
+        yield Second(named, named["region"], "GP1-XS")
+
+
+@pytest.fixture(scope="module", params=["scaleway", "openstack"])
 def second(request: pytest.FixtureRequest) -> Second:
     """Each of them."""
     second: Second = request.getfixturevalue(request.param)

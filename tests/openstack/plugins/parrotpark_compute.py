@@ -84,7 +84,7 @@ def _make(instance: Any, image: str) -> str:
     """Make the machine and return its address."""
     user_data = base64.b64decode(instance.user_data or "").decode()
     body = {
-        "name": f"nova-{instance.uuid}",
+        "name": _name(instance),
         "server_type": MACHINE_TYPE,
         "location": LOCATION,
         "image": image,
@@ -101,7 +101,7 @@ def _key(public_key: str) -> int:
         each["id"] for each in _call("GET", "/ssh_keys")["ssh_keys"] if each["public_key"].split()[:2] == kind_and_key
     ]
     if not found:
-        made = _call("POST", "/ssh_keys", {"name": f"nova-{uuid.uuid4()}", "public_key": public_key})
+        made = _call("POST", "/ssh_keys", {"name": f"openstack-{uuid.uuid4()}", "public_key": public_key})
         found = [made["ssh_key"]["id"]]
     return int(found[0])
 
@@ -120,10 +120,14 @@ def _machine_image(context: Any, image_id: str) -> str | None:
     return body.decode() if body.isdigit() else None
 
 
+def _name(instance: Any) -> str:
+    return f"openstack-{instance.uuid}"
+
+
 def _machines(instance: Any) -> list[int]:
     if not ENDPOINT:
         return []
-    return [each["id"] for each in _call("GET", f"/servers?name=nova-{instance.uuid}")["servers"]]
+    return [each["id"] for each in _call("GET", f"/servers?name={_name(instance)}")["servers"]]
 
 
 def _call(method: str, path: str, body: object = None) -> Any:
