@@ -123,7 +123,7 @@ def test_it_is_looked_at_before_anything_is_made(inventory: str, second: Second)
 
 
 def test_a_wake_bakes_in_both(inventory: str, entry: Host, second: Second) -> None:
-    entry.check_output("parrotpark sleep")
+    run("make", "sleep", inventory)
     run("make", "site", inventory)
     run("make", "wake", inventory)
     assert len(second.open().images({"parrotpark-role": "gpu-image"})) == 1
