@@ -60,11 +60,12 @@ def inventory(
     run("make", "site", f"INVENTORY={stack}")
 
 
-def test_a_run_provisions_it_and_it_serves(
+def test_a_wake_provisions_it_and_it_serves(
     inventory: str, box: Machine, says: Callable[[str, Messages], str], generate_model: str
 ) -> None:
     box.run("echo mine >/root/notes")
     run("make", "site", inventory)
+    run("make", "wake", inventory)
     assert "Paris" in says(generate_model, QUESTION)
     assert box.run(SERVES) == "active"
     assert not client_of("gpu").servers.get_all()
