@@ -1,30 +1,19 @@
 """A machine that is always there serves in place of servers that are made: it wakes and sleeps, and stays."""
 
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import openai
 import pytest
-import yaml
 from testinfra.host import Host
 
 from parrotpark.control.answers import Messages
+from tests.e2e.drills.another_inventory import run, with_cloud
 from tests.machines import Boot, Machine
 from tests.machines import client as client_of
 
-ROOT = Path(__file__).parents[3]
 QUESTION: Messages = [{"role": "user", "content": "What is the capital of France?"}]
 SERVES = "systemctl is-active parrotpark-models.target"
-
-
-def run(*command: str) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +26,7 @@ def box(boot: Boot) -> Machine:
 def inventory(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, entry: Host, box: Machine
 ) -> Iterator[str]:
-    """The stack's inventory with the box in place of servers; in the end, the stack is as it was."""
-    stack = pytestconfig.getoption("stack")
-    copy = tmp_path_factory.mktemp("inventory") / "box"
-    shutil.copytree(stack, copy)
-    file = copy / "group_vars/all.yml"
-    values: dict[str, Any] = yaml.safe_load(file.read_text())
+    """The stack's inventory with the box in place of servers."""
     machine = {
         "name": "attic",
         "slot": "gpu-1",
@@ -50,14 +34,12 @@ def inventory(
         "host_key": " ".join((box.keys / "host.pub").read_text().split()[:2]),
         "ssh_key_file": str(box.keys / "client"),
     }
-    values["parrotpark_clouds"].append({"name": "home", "provider": "static", "hosts": [machine]})
-    values["parrotpark_gpu_offers"] = [{"cloud": "home", "location": "attic", "server_type": "static"}]
-    values["parrotpark_gpu_slots"] = 1
-    file.write_text(yaml.safe_dump(values))
+    home = {"name": "home", "provider": "static", "hosts": [machine]}
+    offers = [{"cloud": "home", "location": "attic", "server_type": "static"}]
+    stack, folder = pytestconfig.getoption("stack"), tmp_path_factory.mktemp("box")
     entry.check_output("parrotpark sleep")
-    yield f"INVENTORY={copy}"
-    run("make", "sleep", f"INVENTORY={copy}")
-    run("make", "site", f"INVENTORY={stack}")
+    with with_cloud(stack, folder, home, parrotpark_gpu_offers=offers, parrotpark_gpu_slots=1) as inventory:
+        yield inventory
 
 
 def test_a_wake_provisions_it_and_it_serves(

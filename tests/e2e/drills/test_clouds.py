@@ -1,24 +1,19 @@
 """GPU hosts from a second cloud: it is furnished, baked in and served from where the first one has nothing."""
 
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from testinfra.host import Host
 
 from parrotpark.cloud import Account, Cloud, Server, connect
 from parrotpark.control.answers import Messages
+from tests.e2e.drills.another_inventory import local_cloud, run, with_cloud
 from tests.machines import ended_politely
 
-ROOT = Path(__file__).parents[3]
 QUESTION: Messages = [{"role": "user", "content": "What is the capital of France?"}]
 FIRST = {"cloud": "gpu", "location": "fsn1", "server_type": "ccx33"}
 # Each way of the first cloud to say that it has nothing, how it is brought about, and how that ends.
@@ -44,16 +39,6 @@ class Second:
 
     def open(self) -> Cloud:
         return connect(Account.of(self.named))
-
-
-def run(*command: str) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def local_cloud(*arguments: str) -> None:
-    run(sys.executable, "-m", "localcloud", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +83,10 @@ def lacking(way: str) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def inventory(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, second: Second) -> Iterator[str]:
-    """The stack's inventory with the second cloud in it; in the end, the stack is as it was."""
-    stack = pytestconfig.getoption("stack")
-    copy = tmp_path_factory.mktemp("inventory") / "two"
-    shutil.copytree(stack, copy)
-    file = copy / "group_vars/all.yml"
-    values: dict[str, Any] = yaml.safe_load(file.read_text())
-    values["parrotpark_clouds"].append(second.named)
-    values["parrotpark_gpu_offers"] = [FIRST, second.offer]
-    file.write_text(yaml.safe_dump(values))
-    yield f"INVENTORY={copy}"
-    run("make", "sleep", f"INVENTORY={copy}")
-    run("make", "site", f"INVENTORY={stack}")
+    """The stack's inventory with the second cloud in it."""
+    stack, folder = pytestconfig.getoption("stack"), tmp_path_factory.mktemp("two")
+    with with_cloud(stack, folder, second.named, parrotpark_gpu_offers=[FIRST, second.offer]) as inventory:
+        yield inventory
 
 
 def hosts(cloud: Cloud) -> Sequence[Server]:
