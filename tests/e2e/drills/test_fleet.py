@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from hcloud.servers import BoundServer
 from testinfra.host import Host
 
 from localcloud import paths
+from tests.e2e.drills.another_inventory import local_cloud
 from tests.machines import client as client_of
 from tests.machines import settle
 
@@ -57,10 +57,6 @@ def configured(entry: Host, **changes: Any) -> Iterator[str]:
         yield path
     finally:
         entry.check_output("rm %s", path)
-
-
-def local_cloud(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "localcloud", *arguments], check=True)
 
 
 def metric(entry: Host, slot: int, pattern: re.Pattern[str]) -> float:
