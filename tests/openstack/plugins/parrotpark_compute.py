@@ -108,9 +108,9 @@ def _key(public_key: str) -> int:
 
 def _tell_address(context: Any, instance: Any, address: str) -> None:
     """Let the server's port have the address that the machine was given, and nova know it before it says ACTIVE."""
-    (port,) = neutron.get_client(context, admin=True).list_ports(device_id=instance.uuid)["ports"]
-    body = {"port": {"fixed_ips": [{"ip_address": address}]}}
-    neutron.get_client(context, admin=True).update_port(port["id"], body)
+    client = neutron.get_client(context, admin=True)
+    (port,) = client.list_ports(device_id=instance.uuid)["ports"]
+    client.update_port(port["id"], {"port": {"fixed_ips": [{"ip_address": address}]}})
     neutron.API().get_instance_nw_info(context, instance, force_refresh=True)
 
 
