@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -12,6 +13,16 @@ from tests.programs import load
 
 TALKER = {"name": "smollm2", "tools": False, "pictures": False}
 ABLE = {"name": "qwen3", "tools": True, "pictures": False}
+# What the program takes from Open WebUI and from what that brings.
+PARTS = [
+    "open_webui.internal.db",
+    "open_webui.models.files",
+    "open_webui.models.functions",
+    "open_webui.models.models",
+    "open_webui.models.users",
+    "open_webui.storage.provider",
+    "sqlalchemy",
+]
 NATIVE: dict[str, Any] = {
     "params": {"function_calling": "native"},
     "meta": {"capabilities": {"builtin_tools": True, "vision": False}, "declared": True},
@@ -21,12 +32,9 @@ NATIVE: dict[str, Any] = {
 @pytest.fixture
 def program(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The program, loaded from its file; Open WebUI, which it is a part of when it runs, is not here."""
-    for name in ("open_webui", "open_webui.models", "open_webui.models.models", "open_webui.models.users"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    for module, names in {"models": ["ModelForm", "Models"], "users": ["Users"]}.items():
-        for name in names:
-            setattr(sys.modules[f"open_webui.models.{module}"], name, None)
-    return load("roles/open_webui/files/models.py")
+    for name in PARTS:
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    return load("roles/open_webui/files/contents.py")
 
 
 def test_only_what_can_do_more_than_talk_is_kept(program: ModuleType) -> None:
