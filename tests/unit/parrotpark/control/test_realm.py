@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parrotpark.control.realm import DIGEST, KINDS, MASK, Call, Json, NotKept, differences, keep, merged
@@ -176,6 +176,7 @@ def spoil(keycloak: Keycloak, path: tuple[str, ...]) -> None:
     thing[last] = ["changed"] if isinstance(thing[last], list) else "changed"
 
 
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(VISIBLE), unique=True, min_size=1))
 def test_each_change_is_named_and_set_right(paths: list[tuple[str, ...]]) -> None:
     keycloak = kept()
