@@ -15,8 +15,8 @@ ROUNDS ?= 5
 LINES ?= 100
 # Only the scenarios that are affected by what has changed since this commit.
 SINCE ?=
-# Scenarios of molecule at a time: one more than there are processors, as each waits for its machine half of the time.
-# The largest take 3 GB of memory.
+# Scenarios of molecule, and unit tests, at a time: one more than there are processors, as each waits at times. The largest
+# scenarios take 3 GB of memory.
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 MOLECULE_LOGS := .ansible/molecule-logs
 SAMPLES ?= 60
@@ -34,7 +34,11 @@ COMPILE := uv pip compile --universal --python-version 3.12 --generate-hashes --
 
 # Two hosts that install vLLM each take a quarter of an hour: only by name, and where the role has changed.
 BY_NAME := vllm-alternative
-ROLES := $(filter-out $(BY_NAME),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+SCENARIOS := $(filter-out $(BY_NAME),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+# Of the second shapes of roles only this one, by its number: CI takes them in turn.
+TURN ?=
+ALTERNATIVES := $(filter %-alternative,$(SCENARIOS))
+ROLES := $(if $(TURN),$(filter-out $(ALTERNATIVES),$(SCENARIOS)) $(word $(TURN),$(ALTERNATIVES)),$(SCENARIOS))
 
 # Debian's packages that the tests need on top of what the doctor names.
 TEST_PACKAGES := chromium hcloud-cli libnss3-tools
@@ -146,7 +150,7 @@ unit: packages .venv/dev ## Unit tests, of Python and of the stand-ins in Node
 	  npm --prefix "$$(dirname "$$stand_in")" ci --ignore-scripts --silent; \
 	  npm --prefix "$$(dirname "$$stand_in")" test; \
 	done
-	pytest --numprocesses=auto
+	pytest --numprocesses=$(JOBS) --dist=worksteal
 
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
 	pytest tests/e2e --ignore=tests/e2e/drills --durations=30
