@@ -43,6 +43,13 @@ def test_nothing_starts_without_a_key(host: Host) -> None:
     assert not service.is_running
 
 
+def test_nothing_is_left_of_a_model_that_is_no_longer_served(host: Host) -> None:
+    enabled = host.check_output("ls /etc/systemd/system/multi-user.target.wants").split()
+    assert [name for name in enabled if name.startswith("vllm")] == [UNIT]
+    assert host.check_output("ls /opt/models").split() == ["parrot"]
+    assert not [name for name in host.check_output("ls /etc/vllm").split() if name.startswith("former")]
+
+
 @pytest.mark.usefixtures("serving")
 def test_answers_the_question(host: Host) -> None:
     status, body = chat(host, KEY)
