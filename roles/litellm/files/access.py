@@ -1,7 +1,7 @@
 """Keep LiteLLM's budgets, teams and virtual keys as declared, through its API.
 
-Reads the declaration from a JSON file and prints one line for each thing changed, or with `--check` for each thing a
-run would change. Keys made here carry a mark: one that is no longer declared is deleted, one made by hand stays.
+Reads the declaration as JSON from standard input and prints one line for each thing changed, or with `--check` for each
+thing a run would change. Keys made here carry a mark: what is no longer declared is deleted, one made by hand stays.
 """
 
 from __future__ import annotations
@@ -158,12 +158,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--address", required=True, help="where LiteLLM listens, as host:port")
     parser.add_argument("--environment", type=Path, required=True, help="file that holds LITELLM_MASTER_KEY")
-    parser.add_argument("--declared", type=Path, required=True, help="JSON file with what to keep")
     parser.add_argument("--check", action="store_true", help="name what differs and change nothing")
     arguments = parser.parse_args()
     api = Api(arguments.address, read_environment(arguments.environment)["LITELLM_MASTER_KEY"])
     try:
-        keep(api, json.loads(arguments.declared.read_text()), check=arguments.check)
+        keep(api, json.load(sys.stdin), check=arguments.check)
     except AccessError as error:
         sys.exit(f"LiteLLM refused {error}")
     except OSError as error:
