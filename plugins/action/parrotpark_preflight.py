@@ -14,7 +14,7 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
-from parrotpark.control import boxes, preflight, upgrade
+from parrotpark.control import boxes, preflight, sign_on, upgrade
 from parrotpark.control.models import ModelError, catalogue
 from parrotpark.control.preflight import Options, Setting
 
@@ -106,6 +106,10 @@ class ActionModule(ActionBase):
                 int(given["parrotpark_gpu_slots"]),
                 given["parrotpark_entry_cloud"],
             )
+        if not problems and "parrotpark_groups" in given:
+            roles = {name: given[name] for name in ("parrotpark_oidc_user_roles", "parrotpark_oidc_admin_roles")}
+            issuer = given.get("parrotpark_oidc_issuer") or ""
+            problems += sign_on.problems(given["parrotpark_chat"], issuer, roles, given["parrotpark_groups"])
         return problems
 
 
