@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 
 from parrotpark.cloud.account import Account, named
 from parrotpark.cloud.errors import CloudError
-from parrotpark.control import front, models, placement, program, sign_on
+from parrotpark.control import front, models, outlook, placement, program, sign_on
 from parrotpark.control.cards import CardError, Cards
 from parrotpark.control.models import ModelError
 from parrotpark.control.slots import Slot, SlotError, slot_document, slots
@@ -255,8 +255,10 @@ class FilterModule:
             "parrotpark_addresses": addresses,
             "parrotpark_redirects": redirects,
             "parrotpark_public_names": public_names,
+            "parrotpark_without_address": outlook.without_address,
             "parrotpark_sign_on_addresses": sign_on_addresses,
             "parrotpark_provider": sign_on.provider,
+            "parrotpark_first_ordinary": sign_on.first_ordinary,
             "parrotpark_databases": sign_on.databases,
             "parrotpark_publicly_trusted": front.publicly_trusted,
             "parrotpark_own_ca": front.own_ca,

@@ -21,6 +21,11 @@ def resolve(name: str) -> Sequence[str]:
         return []
 
 
+def without_address(wanted: Iterable[str], ask: Resolve = resolve) -> list[str]:
+    """List the DNS names that lead nowhere: no certificate can be had for them."""
+    return [name for name in wanted if not ask(name)]
+
+
 def prices(cloud: Cloud, offers: Iterable[Offer], given: Mapping[Offer, float]) -> dict[Offer, float | None]:
     """Return what each offer costs in euros an hour, as the inventory gives it, or else the cloud.
 

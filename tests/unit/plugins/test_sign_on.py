@@ -113,18 +113,28 @@ def test_the_verbs_and_the_check_know_whose_people_they_are(ours: dict[str, Any]
 def roles_run(given: dict[str, Any]) -> list[str]:
     """The roles of the entry server that are not skipped."""
     (play,) = [play for play in PLAYS if play["name"] == "Converge the entry server"]
-    own = {name: trust_as_template(value) for name, value in play["vars"].items()}
-    templar = Templar(DataLoader(), variables={**given, **wired(given), **own})
-    return [
-        role["role"]
-        for role in play["roles"]
-        if templar.evaluate_conditional(trust_as_template(str(role.get("when", "true"))))
-    ]
+    return [role["role"] for role in done(play["roles"], given, play["vars"])]
+
+
+def roles_stopped(given: dict[str, Any]) -> list[str]:
+    """The roles of the entry server whose service is ended."""
+    (play,) = [play for play in PLAYS if play["name"] == "Stop what is not chosen"]
+    stops = [task["ansible.builtin.import_role"] for task in done(play["tasks"], given, {})]
+    assert {stop["tasks_from"] for stop in stops} == {"stopped"}
+    return [stop["name"] for stop in stops]
+
+
+def done(steps: list[dict[str, Any]], given: dict[str, Any], own: dict[str, str]) -> list[dict[str, Any]]:
+    """Those of the steps whose condition holds."""
+    trusted = {name: trust_as_template(value) for name, value in own.items()}
+    templar = Templar(DataLoader(), variables={**given, **wired(given), **trusted})
+    return [step for step in steps if templar.evaluate_conditional(trust_as_template(str(step.get("when", "true"))))]
 
 
 def test_with_an_issuer_the_entry_server_gets_no_keycloak(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     assert [role for role in roles_run(ours) if role not in roles_run(theirs)] == ["keycloak", "keycloak_realm"]
     assert {"people", "open_webui"} < {*roles_run(theirs)}
+    assert [role for role in roles_stopped(theirs) if role not in roles_stopped(ours)] == ["keycloak"]
 
 
 def judged(run_action: Run, given: dict[str, Any]) -> Iterator[str]:

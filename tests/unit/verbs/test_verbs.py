@@ -186,3 +186,17 @@ def test_a_stranger_of_the_entry_servers_name_is_refused(stack: Stack) -> None:
     assert "a server named entry-server is in the project, but does not carry parrotpark-role=entry" in errors(done)[0]
     (server,) = stack.project("entry").servers({})
     assert server.labels == {"purpose": "shop"}
+
+
+def test_a_first_run_stops_for_the_dns_once_the_address_is_known(stack: Stack) -> None:
+    stack.inputs(
+        parrotpark_domain="ai.invalid",
+        parrotpark_sign_on_domain="auth.ai.invalid",
+        parrotpark_public_port=443,
+        parrotpark_tls="acme",
+        parrotpark_acme_email="it@ai.invalid",
+    )
+    for _ in range(2):
+        (error,) = errors(stack.play("site.yml"))
+        (server,) = stack.project("entry").servers({})
+        assert f"point ai.invalid and auth.ai.invalid at {server.ipv4} where your DNS is" in error

@@ -54,6 +54,11 @@ def test_names_are_compared_with_the_entry_server(addresses: list[str], said: st
     assert found == ([said] if said else [], [wrong] if wrong else [])
 
 
+def test_names_that_lead_nowhere_are_told_apart() -> None:
+    known = {"ai.example": ["192.0.2.7"], "auth.ai.example": []}
+    assert outlook.without_address(known, lambda name: known[name]) == ["auth.ai.example"]
+
+
 @pytest.mark.parametrize(("addresses", "there"), [([], "leads nowhere yet"), (["192.0.2.9"], "leads to 192.0.2.9")])
 def test_before_there_is_an_entry_server_nothing_is_wrong(addresses: list[str], there: str) -> None:
     line = f"ai.example {there}: point it at the entry server once that is made"
