@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from parrotpark.cloud.arguments import CLOUDS, OFFERS, accounts_of
+from parrotpark.cloud.arguments import OFFERS, accounts_of
 from parrotpark.cloud.errors import CloudError
 from parrotpark.control.models import ModelError, catalogue
 from parrotpark.control.placement import judge
@@ -21,7 +21,6 @@ description:
   - What nobody knows, be it the cards of an offer or the size of a model, is not checked, and said in a note.
   - It asks nobody and changes nothing. Runs on the control machine.
 author: Parrotpark
-extends_documentation_fragment: [parrotpark_cloud]
 attributes:
   check_mode:
     support: full
@@ -30,6 +29,11 @@ attributes:
   idempotent:
     support: full
 options:
+  clouds:
+    description: The clouds, as the inventory names them; those of machines that are always there as well.
+    type: list
+    elements: dict
+    required: true
   offers:
     description: Where a server may be created.
     type: list
@@ -92,7 +96,7 @@ notes:
 
 GPU = {"card": {"required": True}, "count": {"type": "int", "default": 1}}
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "clouds": CLOUDS,
+    "clouds": {"type": "list", "elements": "dict", "required": True},
     "offers": {**OFFERS, "options": {**OFFERS["options"], "gpu": {"type": "dict", "options": GPU}}},
     "models": {"type": "list", "elements": "dict", "required": True},
     "branch": {"type": "int", "required": True},

@@ -210,4 +210,5 @@ def _on(places: Sequence[Place], offer: Offer, cards: Cards) -> Iterator[str]:
                 yield f"{place.model.name} does not fit {where} in a share of {share}: {verdict.advice}"
     if taken > 1:
         names = ", ".join(place.model.name for place in places)
-        yield f"{names} ask for {taken:.2f} of a card of {where}: give each {SHARE} in its engine, 1 in all"
+        worked_out = ", or a config_folder from which it is worked out" if None in [p.share for p in places] else ""
+        yield f"{names} ask for {taken:.2f} of a card of {where}: give each {SHARE} in its engine, 1 in all{worked_out}"

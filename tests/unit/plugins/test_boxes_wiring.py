@@ -38,7 +38,7 @@ def given(tmp_path: Path) -> dict[str, Any]:
     (_, home) = values["parrotpark_clouds"]
     more = {"address": "192.0.2.7", "host_key": KEY, "then": "suspend.target", "wake_command": ["wake", "it"]}
     home["hosts"][0] |= more | {"wake_mac": "02:00:5e:10:00:01"}
-    values["parrotpark_gpu_offers"][0]["price"] = 0.05
+    values["parrotpark_gpu_offers"][0] |= {"price": 0.05, "gpu": {"card": "L4"}}
     values["parrotpark_clouds"] = [*made, home]
     values["parrotpark_gpu_offers"].append(GPU)
     (tmp_path / "folder").mkdir()

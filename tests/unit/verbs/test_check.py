@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parrotpark.control.placement import SHARE
+
 if TYPE_CHECKING:
     from tests.unit.verbs.conftest import Stack
 
@@ -86,3 +88,26 @@ def test_cards_that_could_not_serve_end_a_run_before_anything_is_made(stack: Sta
     assert "ccx33 in fsn1 at gpu: V100 is of generation Volta, too old for vLLM 0.32" in done.stdout + done.stderr
     assert not (stack.inventory / ".state/secrets.yml").exists()
     assert set(stack.served.backend.calls) <= {"filter"}
+
+
+def test_a_check_goes_on_without_a_box_that_sleeps_but_not_with_a_card_that_could_not_serve(stack: Stack) -> None:
+    box = {"name": "attic", "slot": "gpu-1", "address": "192.0.2.7", "host_key": "ssh-ed25519 AAAA"}
+    offer = {"cloud": "home", "location": "attic", "server_type": "static", "gpu": {"card": "L4"}}
+    models = [
+        {"source": "a/model@" + "a" * 40, "name": purpose, "purpose": purpose, "context_length": 256, "engine": share}
+        for purpose, share in (("chat", {SHARE: 0.6}), ("embedding", {SHARE: 0.3}))
+    ]
+    stack.inputs(
+        parrotpark_accelerator="cuda",
+        parrotpark_models=models,
+        parrotpark_clouds=[stack.cloud("entry"), {"name": "home", "provider": "static", "hosts": [box]}],
+        parrotpark_gpu_offers=[offer],
+        parrotpark_gpu_slots=1,
+    )
+    done = stack.play("site.yml", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "attic at 192.0.2.7 lets nobody in, and stays as it is" in " ".join(done.stdout.split())
+    stack.inputs(parrotpark_gpu_offers=[offer | {"gpu": {"card": "V100"}}])
+    done = stack.play("site.yml", "--check")
+    assert done.returncode == 2
+    assert "static in attic at home: V100 is of generation Volta, too old for vLLM 0.32" in done.stdout + done.stderr

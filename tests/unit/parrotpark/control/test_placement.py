@@ -185,7 +185,7 @@ def test_models_whose_size_nobody_knows_must_be_told_their_shares() -> None:
     found = judged(unknown, "L4-1-24G")
     assert found.problems == (
         "chat, vectors ask for 1.84 of a card of L4-1-24G in fr-par-2 at gpu (1 x L4): give each "
-        "gpu-memory-utilization in its engine, 1 in all",
+        "gpu-memory-utilization in its engine, 1 in all, or a config_folder from which it is worked out",
     )
     assert len(found.notes) == 2
     assert "/nowhere" in found.notes[0]
