@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 
 from parrotpark.cloud.account import Account, named
 from parrotpark.cloud.errors import CloudError
-from parrotpark.control import front, models, outlook, placement, program, sign_on
+from parrotpark.control import boxes, front, models, outlook, placement, program, sign_on
 from parrotpark.control.cards import CardError, Cards
 from parrotpark.control.models import ModelError
 from parrotpark.control.slots import Slot, SlotError, slot_document, slots
@@ -268,6 +268,8 @@ class FilterModule:
             "parrotpark_required_units": required_units,
             "parrotpark_cards_open_ports": cards_open_ports,
             "parrotpark_cards_port": told_at,
+            "parrotpark_lan_open_ports": boxes.lan_open_ports,
+            "parrotpark_ray": boxes.ray,
             "parrotpark_vllm_models": _one_line_errors(vllm_models),
             "parrotpark_litellm_models": _from_catalogue(models.litellm_models),
             "parrotpark_model_endpoints": _from_catalogue(models.endpoints),

@@ -20,7 +20,7 @@ from ansible.vars.plugins import get_vars_from_inventory_sources
 from parrotpark.cloud import Server
 from parrotpark.cloud.errors import CloudError
 from parrotpark.control import preflight
-from parrotpark.control.inventory import BOXES, Host, Settings, boxes, hosts, list_servers
+from parrotpark.control.inventory import BOXES, HELPERS, TOGETHER, Host, Settings, boxes, hosts, list_servers
 from parrotpark.control.secrets import SECRETS_FILE, vault_password
 from parrotpark.control.secrets.catalogue import SecretsError
 
@@ -39,7 +39,8 @@ description:
     the inputs that create the servers, C(parrotpark_clouds) and C(parrotpark_state_dir), as the C(group_vars/all)
     beside the configuration and extra variables set them.
   - Machines that are always there, the hosts of clouds with the provider V(static), are in the group C(gpu_static).
-    Ansible gets there directly; what C(parrotpark_clouds) says of one is its dictionary C(parrotpark_box).
+    Ansible gets there directly; what C(parrotpark_clouds) says of one is its dictionary C(parrotpark_box). Those that
+    help one of them are in C(gpu_helper), and all that compute together in C(gpu_ray) as well.
   - The inputs that nobody sets have the defaults of C(inventories/inputs.yml). It gives them to the group C(all) as
     variables of the inventory itself, over which C(group_vars/all) and everything else win.
   - A cloud that cannot be asked ends the command. With a warning instead, a run would find no hosts, skip everything
@@ -73,7 +74,7 @@ compose:
 
 
 # Playbooks name them even while they are empty; the third one is filled by the run that bakes.
-GROUPS = ("entry", "gpu", "bake", BOXES)
+GROUPS = ("entry", "gpu", "bake", BOXES, HELPERS, TOGETHER)
 INPUTS = Path(__file__).parents[2] / "inventories/inputs.yml"
 
 

@@ -25,6 +25,10 @@ class Box:
     ssh_key_file: str | None = None  # the deploy key if there is none
     harden: bool = True  # whether it is ours alone
     then: str = ""  # unit that it starts once its models have been stopped
+    # Where one model computes on several: the others, and how each of them reaches the rest
+    helpers: tuple[Box, ...] = ()
+    lan_address: str = ""
+    lan_interface: str = ""
     # How the entry server wakes it
     wake_mac: str | None = None
     wake_address: str = "255.255.255.255"  # where the magic packet goes
@@ -34,7 +38,14 @@ class Box:
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Take what an inventory says; what it leaves out, or None, has its default."""
         said = {key: value for key, value in values.items() if value is not None}
-        return cls(**{**said, "port": int(said.get("port", 22)), "wake_command": tuple(said.get("wake_command", ()))})
+        helpers = tuple(cls.of({**helper, "slot": said["slot"]}) for helper in said.get("helpers", ()))
+        said |= {"port": int(said.get("port", 22)), "wake_command": tuple(said.get("wake_command", ()))}
+        return cls(**{**said, "helpers": helpers})
+
+    @property
+    def machines(self) -> tuple[Box, ...]:
+        """Return itself, which serves, and its helpers."""
+        return (self, *self.helpers)
 
     def for_entry_server(self) -> dict[str, Any]:
         """Write what the entry server has to know of it."""

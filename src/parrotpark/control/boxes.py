@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -10,6 +11,7 @@ from typing import Any
 from parrotpark.cloud.account import STATIC, Account
 from parrotpark.cloud.box import MAC, SERVER_TYPE, Box, is_mac
 from parrotpark.cloud.errors import InvalidRequest
+from parrotpark.control.placement import TENSOR_PARALLEL
 from parrotpark.control.secrets.ssh_folder import PRIVATE_KEY
 from parrotpark.control.slots import NAME
 from parrotpark.control.ssh import as_arguments
@@ -19,6 +21,9 @@ _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?")
 _USER = re.compile(r"[a-z_][a-z0-9_-]*")
 _HOST_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]+=*")
 _UNIT = re.compile(r"[A-Za-z0-9@_.-]+\.(target|service)")
+_INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+# What Ray and vLLM speak through, as the role vllm says
+_RAY_PORTS = ((6379, 6463), (32768, 60999))
 _FORMS = (
     ("name", _NAME, "a name in small letters, digits and '-'"),
     ("address", _ADDRESS, "a name or an address"),
@@ -63,13 +68,21 @@ def _of_boxes(accounts: Sequence[Account], offers: Sequence[Mapping[str, Any]], 
     static = {account.name for account, _ in boxes}
     for account, box in boxes:
         where = f"parrotpark_clouds: box {box.name}"
-        yield from (f"{where}: {name} must be {form}" for name, form in _malformed(box))
+        for machine in box.machines:
+            wrong = [*_malformed(machine), *(_not_in_lan(machine) if box.helpers else ())]
+            yield from (f"parrotpark_clouds: box {machine.name}: {name} must be {form}" for name, form in wrong)
         if box.slot not in known:
             yield f"{where}: slot {box.slot} is none of {', '.join(known)}, as many as parrotpark_gpu_slots says"
         if (account.name, box.name, SERVER_TYPE) not in offered:
             offer = f"{{cloud: {account.name}, location: {box.name}, server_type: {SERVER_TYPE}}}"
             yield f"parrotpark_gpu_offers lacks {offer}: its slot is for this box alone"
-    for what, values in (("name", [box.name for _, box in boxes]), ("slot", [box.slot for _, box in boxes])):
+    machines = [machine for _, box in boxes for machine in box.machines]
+    addresses = [machine.lan_address for machine in machines if machine.lan_address]
+    for what, values in (
+        ("name", [machine.name for machine in machines]),
+        ("slot", [box.slot for _, box in boxes]),
+        ("lan_address", addresses),
+    ):
         for value in sorted({value for value in values if values.count(value) > 1}):
             yield f"parrotpark_clouds: two boxes have the {what} {value}"
     places = {(account.name, box.name) for account, box in boxes}
@@ -90,6 +103,38 @@ def _malformed(box: Box) -> Iterator[tuple[str, str]]:
         yield "then", "the name of a target or a service"
     if box.wake_mac and not is_mac(box.wake_mac):
         yield "wake_mac", MAC
+
+
+def _not_in_lan(machine: Box) -> Iterator[tuple[str, str]]:
+    try:
+        ipaddress.IPv4Address(machine.lan_address)
+    except ValueError:
+        yield "lan_address", "its IPv4 address in the network of those that it computes with"
+    if not _INTERFACE.fullmatch(machine.lan_interface):
+        yield "lan_interface", "the name of its interface there, such as eno1"
+
+
+def lan(box: Box, machine: Box) -> dict[str, object]:
+    """Say how one of a box's machines reaches the others, in the words of `vllm_ray`; nothing if it has no helpers."""
+    if not box.helpers:
+        return {}
+    addresses = [each.lan_address for each in box.machines]
+    return {"hosts": addresses, "address": machine.lan_address, "interface": machine.lan_interface}
+
+
+def ray(lan: Mapping[str, Any], model: str, served: Sequence[Mapping[str, Any]], token_file: str) -> dict[str, Any]:
+    """Say how the model is computed on several machines, in the words of `vllm_ray`; `lan` is as of the function."""
+    config = next(each["config"] for each in served if each["name"] == model)
+    return {**lan, "model": model, "token_file": token_file, "cards": config.get(TENSOR_PARALLEL, 1)}
+
+
+def lan_open_ports(lan: Mapping[str, Any]) -> list[dict[str, object]]:
+    """Open what Ray needs to the other machines, in the words of `base_open_ports`; `lan` is as of the function."""
+    if not lan:
+        return []
+    others = [address for address in lan["hosts"] if address != lan["address"]]
+    common = {"protocol": "tcp", "interface": lan["interface"], "sources": others}
+    return [{**common, "port": first, "last_port": last} for first, last in _RAY_PORTS]
 
 
 def connection(box: Box, ssh_directory: PurePath) -> dict[str, object]:

@@ -28,13 +28,14 @@ class CardError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cards:
-    """The cards of one machine, all of one kind."""
+    """The cards of one machine, or of each of several that compute one model; all of one kind."""
 
     card: str
     count: int
+    hosts: int = 1
 
     def __str__(self) -> str:
-        return f"{self.count} x {self.card}"
+        return f"{self.count} x {self.card}{f' in each of {self.hosts} hosts' if self.hosts > 1 else ''}"
 
     @property
     def each(self) -> Card:
@@ -72,7 +73,8 @@ def cards_of(said: Mapping[str, Any] | None, offer: Offer, account: Account) -> 
             raise CardError(f"{offer}: card {said['card']!r} is unknown; known: {', '.join(known['cards'])}")
         if (count := int(said.get("count", 1))) < 1:
             raise CardError(f"{offer}: gpu has count {count}: a server has one card or more")
-        return Cards(said["card"], count)
+        machines = next((box.machines for box in account.hosts if box.name == offer.location), ())
+        return Cards(said["card"], count, len(machines) or 1)
     if account.provider in known["without"]:
         raise CardError(
             f"{offer}: {account.provider} has no server type with a card: take an offer of another provider, or set "

@@ -11,10 +11,12 @@ from parrotpark.cloud import Account, Server, connect
 from parrotpark.cloud.account import distinct
 from parrotpark.cloud.errors import InvalidRequest
 from parrotpark.control.boxes import connection as connection_of_box
+from parrotpark.control.boxes import lan
 from parrotpark.control.ssh import connection
 from parrotpark.shared import lease as label
 
-BOXES = "gpu_static"  # the group of machines that are always there
+# The groups of machines that are always there: those that serve, those that help one to, and both where there are any
+BOXES, HELPERS, TOGETHER = "gpu_static", "gpu_helper", "gpu_ray"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +74,26 @@ def boxes(clouds: Sequence[Account], ssh_directory: PurePath, taken: Collection[
     Raises:
         InvalidRequest: a box has the name of another host, or is malformed.
     """
-    found = [(account, box) for account in clouds for box in account.hosts]
-    names = [*taken, *(box.name for _, box in found)]
+    found = [(account, box, machine) for account in clouds for box in account.hosts for machine in box.machines]
+    names = [*taken, *(machine.name for _, _, machine in found)]
     for name in names:
         if names.count(name) > 1:
             raise InvalidRequest(f"two hosts are named {name!r}: give the box another name")
     return tuple(
         Host(
-            box.name,
-            (BOXES, group_name(f"cloud_{account.name}")),
-            {**connection_of_box(box, ssh_directory), "parrotpark_box": asdict(box)},
+            machine.name,
+            (
+                BOXES if machine is box else HELPERS,
+                *([TOGETHER] if box.helpers else []),
+                group_name(f"cloud_{account.name}"),
+            ),
+            {
+                **connection_of_box(machine, ssh_directory),
+                "parrotpark_box": asdict(machine),
+                "parrotpark_lan": lan(box, machine),
+            },
         )
-        for account, box in found
+        for account, box, machine in found
     )
 
 

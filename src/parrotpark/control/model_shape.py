@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 _ENCODERS = frozenset({"bert", "roberta", "xlm-roberta", "modernbert"})  # they read a text at once, and cache nothing
@@ -53,6 +54,20 @@ class Shape:
     """Numbers per token between the two halves of an MLP, or of all the experts that a token is sent to."""
     experts: int
     """Experts that a token is sent to; 0 for a model without."""
+
+    def stage(self, hosts: int) -> Shape:
+        """Say what the largest part would be if so many hosts had the layers one after the other."""
+        if hosts == 1:
+            return self
+        end = self.vocabulary * self.hidden * 2  # the first part has the embeddings, the last one the head of that size
+        return replace(
+            self,
+            weights=end + ceil(max(0, self.weights - end) / hosts),
+            embeddings=min(self.embeddings, end),
+            full=ceil(self.full / hosts),
+            sliding=ceil(self.sliding / hosts),
+            linear=ceil(self.linear / hosts),
+        )
 
     def quantized(self, bits: int) -> Shape:
         """Say what it would be with weights of so many bits, its embeddings as they are."""

@@ -1,7 +1,8 @@
 """How the models share the cards of a GPU host, and whether they fit, told before there is a host.
 
-The first model computes on all cards, the others on the first card, each in the smallest share of its memory that it
-fits into; the first model gets the rest. What an entry of the catalogue says in `engine` wins, and is judged as well.
+The first model computes on all cards, of all hosts where there are several; the others on the first card, each in the
+smallest share of its memory that it fits into; the first model gets the rest. What an entry of the catalogue says in
+`engine` wins, and is judged as well.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Place:
     share: float | None
     """Part of each card's memory; None where nobody can tell, and vLLM takes its default."""
     shape: Shape | None
+    """Of the part that one host computes."""
     unknown: str
     """Why there is no shape; empty if there is one."""
 
@@ -102,8 +104,10 @@ def place(models: Sequence[Model], machines: Sequence[Cards]) -> tuple[Place, ..
     if not machines:
         return ()
     first = next(model for model in models if model.purpose is Purpose.CHAT)
-    count = min(machine.count for machine in machines)
-    places = [_alone(model, count if model is first else 1, machines) for model in models]
+    count, hosts = min(machine.count for machine in machines), min(machine.hosts for machine in machines)
+    places = [
+        _alone(model, count, hosts, machines) if model is first else _alone(model, 1, 1, machines) for model in models
+    ]
     others = [place.share for place in places if place.model is not first]
     rest = None if None in others else round(UTILIZATION - sum(filter(None, others)), 2)
     return tuple(
@@ -111,11 +115,11 @@ def place(models: Sequence[Model], machines: Sequence[Cards]) -> tuple[Place, ..
     )
 
 
-def _alone(model: Model, most: int, machines: Sequence[Cards]) -> Place:
+def _alone(model: Model, most: int, hosts: int, machines: Sequence[Cards]) -> Place:
     """Place a model that asks for no more than it needs."""
     cards, share = (_given(model, option) for option in (TENSOR_PARALLEL, SHARE))
     try:
-        numbers = read_shape(model)
+        numbers = read_shape(model).stage(hosts)
         cards = int(cards or _dividing(numbers, most))
         needs = [(demand(model, numbers, machine.each), machine.each) for machine in machines]
     except UnknownModel as error:

@@ -20,7 +20,7 @@ BEGIN, END = "<!-- drawn by python -m parrotpark.docs.roles -->", "<!-- end of t
 WIRING = "playbooks/group_vars/all"
 # Where plays run, and what the picture calls it
 MACHINES = {"localhost": "control machine", "entry": "entry server", "gpu": "GPU host, as baked", "gpu_static": "box"}
-_ALIASES = {"bake": "gpu"}
+_ALIASES = {"bake": "gpu", "gpu_static:gpu_helper": "gpu_static"}
 _ANYWHERE = "0.0.0.0/0"
 _LOOPBACK = re.compile(r"\b(?:127\.0\.0\.1|localhost):(\d+)")
 _NAME = re.compile(r"\{\{ ([\w.]+)(?: \| \w+)* \}\}")

@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
+import yaml
 from testinfra.host import Host
 
+from localcloud.demo.stand_ins import ray_on_cpu
 from parrotpark.control.answers import Messages
 from tests.e2e.drills.another_inventory import run, with_cloud
 from tests.machines import Boot, Machine
@@ -22,19 +26,24 @@ def box(boot: Boot) -> Machine:
     return boot("box", server_type="ccx33")
 
 
+def as_written(name: str, machine: Machine) -> dict[str, Any]:
+    """Say of a machine what every inventory says."""
+    return {
+        "name": name,
+        "address": machine.ip,
+        "host_key": " ".join((machine.keys / "host.pub").read_text().split()[:2]),
+        "ssh_key_file": str(machine.keys / "client"),
+        "lan_address": machine.ip,
+        "lan_interface": "eth0",
+    }
+
+
 @pytest.fixture(scope="module")
 def inventory(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, entry: Host, box: Machine
 ) -> Iterator[str]:
     """The stack's inventory with the box in place of servers."""
-    machine = {
-        "name": "attic",
-        "slot": "gpu-1",
-        "address": box.ip,
-        "host_key": " ".join((box.keys / "host.pub").read_text().split()[:2]),
-        "ssh_key_file": str(box.keys / "client"),
-    }
-    home = {"name": "home", "provider": "static", "hosts": [machine]}
+    home = {"name": "home", "provider": "static", "hosts": [as_written("attic", box) | {"slot": "gpu-1"}]}
     offers = [{"cloud": "home", "location": "attic", "server_type": "static"}]
     stack, folder = pytestconfig.getoption("stack"), tmp_path_factory.mktemp("box")
     entry.check_output("parrotpark sleep")
@@ -73,3 +82,36 @@ def test_it_sleeps_and_wakes_in_seconds(
     entry.check_output("parrotpark wake")
     assert "Paris" in says(generate_model, QUESTION)
     record_property("seconds to wake", round(time.monotonic() - start, 1))
+
+
+def test_with_a_helper_both_compute_and_both_rest(
+    inventory: str,
+    box: Machine,
+    boot: Boot,
+    entry: Host,
+    says: Callable[[str, Messages], str],
+    generate_model: str,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    helper = boot("helper", server_type="ccx33")
+    file = Path(inventory.removeprefix("INVENTORY=")) / "group_vars/all.yml"
+    values: dict[str, Any] = yaml.safe_load(file.read_text())
+    values["parrotpark_clouds"][-1]["hosts"][0]["helpers"] = [as_written("shed", helper)]
+    values["parrotpark_vllm_extra_wheels"].append(str(ray_on_cpu.build(tmp_path)))
+    # The second of two stages needs the run on empty input that is left out where this is set.
+    values["parrotpark_models"][0]["engine"]["enforce-eager"] = False
+    file.write_text(yaml.safe_dump(values))
+    run("make", "wake", inventory)
+    assert "Paris" in says(generate_model, QUESTION)
+    speaking = f"ss --no-header --tcp --processes state established dst {helper.ip}"
+    assert "RayWorker" in box.run(speaking)
+
+    entry.check_output("parrotpark sleep")
+    while "RayWorker" in helper.run("ps -eo args"):
+        time.sleep(1)
+    start = time.monotonic()
+    entry.check_output("parrotpark wake")
+    assert "Paris" in says(generate_model, QUESTION)
+    record_property("seconds to wake both", round(time.monotonic() - start, 1))
+    assert "RayWorker" in box.run(speaking)

@@ -48,14 +48,16 @@ def given(tmp_path: Path) -> dict[str, Any]:
     return dict(values)
 
 
-def wired(given: dict[str, Any], *, of_box: bool) -> dict[str, Any]:
-    """Every variable of the wiring, as the entry server's roles or those of the box get it."""
+def wired(given: dict[str, Any], *, of_box: str | None = None) -> dict[str, Any]:
+    """Every variable of the wiring, as the entry server's roles or those of a box get it."""
     loader = DataLoader()
     files = [*(ROOT / "playbooks/group_vars/all").glob("*.yml")]
     host: dict[str, object] = {}
     if of_box:
-        files.append(ROOT / "playbooks/group_vars/gpu_static.yml")
-        (box,) = boxes(list(map(Account.of, given["parrotpark_clouds"])), Path("/ssh"), [])
+        found = boxes(list(map(Account.of, given["parrotpark_clouds"])), Path("/ssh"), [])
+        box = next(box for box in found if box.name == of_box)
+        groups = [ROOT / f"playbooks/group_vars/{group}.yml" for group in box.groups]
+        files += [file for file in groups if file.exists()]
         host = dict(box.variables)
     surroundings = {
         "groups": {},
@@ -87,7 +89,7 @@ def test_the_inventory_to_copy_needs_only_what_its_owner_knows(given: dict[str, 
 
 
 def test_the_roles_of_a_box_get_what_belongs_to_its_slot(given: dict[str, Any]) -> None:
-    variables = wired(given, of_box=True)
+    variables = wired(given, of_box="attic")
     slot = SECRETS["vault_slots"]["gpu-1"]  # type: ignore[index]  # a mapping
     assert {name: value(variables, name) for name in yaml.safe_load(
         (ROOT / "playbooks/group_vars/gpu_static.yml").read_text()
@@ -118,8 +120,26 @@ def test_the_roles_of_a_box_get_what_belongs_to_its_slot(given: dict[str, Any]) 
     }  # fmt: skip
 
 
+def test_boxes_that_compute_together_get_what_the_role_asks_for(given: dict[str, Any]) -> None:
+    lan = [{"lan_address": f"10.0.0.{number}", "lan_interface": "eno1"} for number in (1, 2)]
+    shed = {"name": "shed", "address": "192.0.2.8", "host_key": KEY, **lan[1]}
+    given["parrotpark_clouds"][2]["hosts"][0] |= {**lan[0], "helpers": [shed]}
+    given["parrotpark_gpu_offers"] = [given["parrotpark_gpu_offers"][0] | {"gpu": {"card": "L4", "count": 2}}]
+    spec = yaml.safe_load((ROOT / "roles/vllm/meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+    for name, address in (("attic", "10.0.0.1"), ("shed", "10.0.0.2")):
+        variables = wired(given, of_box=name)
+        ray = value(variables, "vllm_ray")
+        options = {"vllm_ray": spec["options"]["vllm_ray"]}
+        assert ArgumentSpecValidator(options).validate({"vllm_ray": ray}).error_messages == []
+        assert (ray["address"], ray["hosts"], ray["model"]) == (address, ["10.0.0.1", "10.0.0.2"], "chat")
+        assert ray["cards"] == 2
+        opened = {rule.get("last_port", rule["port"]) for rule in value(variables, "base_open_ports")}
+        assert opened == {6463, 60999, *((9400, 8001, 8002) if name == "attic" else ())}
+    assert "wireguard_private_key" not in variables
+
+
 def test_nothing_is_made_or_opened_where_machines_are_always_there(given: dict[str, Any]) -> None:
-    variables = wired(given, of_box=False)
+    variables = wired(given)
     for name in ("gpu_clouds", "golden_image_clouds"):
         assert [cloud["name"] for cloud in value(variables, name)] == ["gpu"]
     assert value(variables, "scheduler_credentials") == {"gpu": "a-token"}
@@ -127,7 +147,7 @@ def test_nothing_is_made_or_opened_where_machines_are_always_there(given: dict[s
 
 def test_the_scheduler_takes_what_it_gets_and_is_told_no_way_into_a_box(given: dict[str, Any], tmp_path: Path) -> None:
     given["parrotpark_accelerator"] = "cpu"  # Hetzner's servers have no cards
-    variables = wired(given, of_box=False)
+    variables = wired(given)
     config = value(variables, "scheduler_config")
     spec = yaml.safe_load((ROOT / "roles/scheduler/meta/argument_specs.yml").read_text())["argument_specs"]["main"]
     options = {"scheduler_config": spec["options"]["scheduler_config"]}
@@ -150,7 +170,7 @@ def test_the_scheduler_takes_what_it_gets_and_is_told_no_way_into_a_box(given: d
 
 def test_boxes_alone_need_no_other_cloud_for_gpu_hosts(given: dict[str, Any]) -> None:
     given["parrotpark_gpu_offers"].remove(GPU)
-    variables = wired(given, of_box=False)
+    variables = wired(given)
     assert value(variables, "gpu_clouds") == []
     assert value(variables, "scheduler_credentials") == {}
     assert len(value(variables, "golden_image_fingerprint")["whole"]) == 32

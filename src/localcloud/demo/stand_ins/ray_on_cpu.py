@@ -2,7 +2,7 @@
 
 It is a platform plugin, as vLLM calls them: the processors' own platform but for two answers. Ray is to take each of
 its workers for one with a GPU; and workers never share memory, which vLLM's build concludes from a port that all of
-them have been told, whichever host they are on.
+them have been told, whichever host they are on. Nothing is compiled ahead, for which such a host has no compiler.
 
 `python -m localcloud.demo.stand_ins.ray_on_cpu FOLDER` writes it there and prints its path.
 """
@@ -18,7 +18,11 @@ DIST_INFO = "ray_on_cpu-1.dist-info"
 FILES = {
     # Three modules, as vLLM imports each of them at a moment when it cannot yet import the next.
     "ray_on_cpu.py": """\
+import os
+
+
 def platform():
+    os.environ["VLLM_USE_AOT_COMPILE"] = "0"
     return "ray_on_cpu_platform.Platform"
 """,
     "ray_on_cpu_platform.py": """\

@@ -74,6 +74,7 @@ SECRETS: tuple[Secret, ...] = (
     Password("librechat_search_key", "the key of LibreChat's Meilisearch"),
     Password("open_webui_check_password", "the chat's account that checks whether it answers"),
     Password("vllm_api_key", "bearer key of the model servers"),
+    Password("ray_token", "opens Ray on boxes that compute one model together"),
     Password("chat_api_key", "virtual key with which the chat calls the gateway", prefix="sk-"),
     Password("user_api_key", "virtual key of the first person who calls the gateway", prefix="sk-"),
     KeyPair("deploy_ssh", "Ansible's login on all servers", SshAlgorithm()),

@@ -11,12 +11,15 @@ import pytest
 from parrotpark.cloud import Account
 from parrotpark.cloud.box import Box
 from parrotpark.cloud.errors import InvalidRequest
-from parrotpark.control.boxes import connection, problems
+from parrotpark.control.boxes import connection, lan_open_ports, problems
 from parrotpark.control.inventory import boxes, list_servers
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 ATTIC = {"name": "attic", "slot": "gpu-1", "address": "192.0.2.7", "host_key": KEY}
 CELLAR = {**ATTIC, "name": "cellar", "slot": "gpu-2"}
+LAN = {"lan_address": "10.0.0.1", "lan_interface": "eno1"}
+SHED = {"name": "shed", "address": "192.0.2.8", "host_key": KEY, "lan_address": "10.0.0.2", "lan_interface": "eno2"}
+TOGETHER = {**ATTIC, **LAN, "helpers": [SHED]}
 ENTRY = {"name": "entry", "provider": "hetzner", "credential_file": "/t"}
 GPU = {"name": "gpu", "provider": "hetzner", "credential_file": "/t"}
 HERE = {"cloud": "gpu", "location": "fsn1", "server_type": "gpu-l4"}
@@ -41,6 +44,7 @@ def judge(
 def test_what_is_right_passes() -> None:
     full = {**ATTIC, "port": 2222, "user": "ada", "then": "suspend.target", "wake_mac": "02:00:5e:10:00:01"}
     assert judge([full]) == []
+    assert judge([TOGETHER]) == []
     assert judge([ATTIC, CELLAR], offers=[offer("attic"), offer("cellar")]) == []
     assert problems([ENTRY, GPU], [HERE], 2, "entry") == []
 
@@ -91,6 +95,20 @@ def test_what_is_malformed_is_named_and_never_becomes_part_of_a_command(change: 
             "parrotpark_clouds: two boxes have the slot gpu-1",
         ),
         ({"hosts": [ATTIC], "offers": [offer("attic")]}, "parrotpark_gpu_slots: nothing can serve in gpu-2: "),
+        ({"hosts": [TOGETHER | {"lan_address": None}]}, "parrotpark_clouds: box attic: lan_address must be its IPv4 "),
+        (
+            {"hosts": [{**ATTIC, **LAN, "helpers": [SHED | {"lan_interface": "eno 1"}]}]},
+            "parrotpark_clouds: box shed: lan_interface must be the name of its interface there, such as eno1",
+        ),
+        (
+            {"hosts": [TOGETHER | {"helpers": [SHED | {"user": "-o"}]}]},
+            "parrotpark_clouds: box shed: user must be the name of a user",
+        ),
+        ({"hosts": [TOGETHER | {"name": "shed"}]}, "parrotpark_clouds: two boxes have the name shed"),
+        (
+            {"hosts": [TOGETHER | {"lan_address": "10.0.0.2"}]},
+            "parrotpark_clouds: two boxes have the lan_address 10.0.0.2",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_named(given: dict[str, Any], problem: str) -> None:
@@ -148,6 +166,22 @@ def test_boxes_are_hosts_of_the_inventory_without_asking_anybody() -> None:
     box = found[1].variables["parrotpark_box"]
     assert isinstance(box, dict)
     assert (box["slot"], box["harden"], box["then"]) == ("gpu-2", True, "")
+
+
+def test_those_that_compute_together_know_one_another_and_open_their_ports_to_nobody_else() -> None:
+    account = Account.of({"name": "home", "provider": "static", "hosts": [TOGETHER]})
+    assert Account.of(account.to_dict()) == account
+    found = boxes([account], PurePath("/ssh"), [])
+    assert [(host.name, host.groups, host.variables["ansible_host"]) for host in found] == [
+        ("attic", ("gpu_static", "gpu_ray", "cloud_home"), "192.0.2.7"),
+        ("shed", ("gpu_helper", "gpu_ray", "cloud_home"), "192.0.2.8"),
+    ]
+    attic, shed = (host.variables["parrotpark_lan"] for host in found)
+    assert attic == {"hosts": ["10.0.0.1", "10.0.0.2"], "address": "10.0.0.1", "interface": "eno1"}
+    assert shed == {"hosts": ["10.0.0.1", "10.0.0.2"], "address": "10.0.0.2", "interface": "eno2"}
+    assert isinstance(shed, dict)
+    opened = lan_open_ports(shed)
+    assert [(rule["sources"], rule["interface"]) for rule in opened] == [(["10.0.0.1"], "eno2")] * 2
 
 
 @pytest.mark.parametrize("taken", [["cellar"], ["gpu-1", "attic"]])

@@ -15,6 +15,7 @@ from parrotpark.cloud import Account
 from parrotpark.control import fit
 from parrotpark.control.cards import Cards
 from parrotpark.control.fit import UTILIZATION
+from parrotpark.control.model_shape import shape
 from parrotpark.control.models import Model, catalogue
 from parrotpark.control.placement import Judgement, demand, judge, machines_of, place, read_shape
 
@@ -201,6 +202,37 @@ def test_cards_that_nobody_knows_are_said_not_to_be_checked(write: Write) -> Non
         ),
     )
     assert options(found) == {}
+
+
+def test_several_hosts_share_the_first_model_alone(write: Write) -> None:
+    """Qwen3-32B, 64 GB: its half fits a card of 48 GB, where the whole would need two."""
+    config = {
+        **{"hidden_size": 5120, "intermediate_size": 25600, "num_hidden_layers": 64, "num_attention_heads": 64},
+        **{"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "torch_dtype": "bfloat16"},
+    }
+    found = models(write(config), write(BGE_M3))
+    box = {"name": "attic", "slot": "gpu-1", "helpers": [{"name": "shed"}]}
+    offer = {"cloud": "home", "location": "attic", "server_type": "static", "gpu": {"card": "L40S"}}
+    home, alone = (
+        Account.of({"name": "home", "provider": "static", "hosts": [box | {"helpers": helpers}]})
+        for helpers in (box["helpers"], [])
+    )
+    assert machines_of([offer], [home]) == (Cards("L40S", 1, hosts=2),)
+    assert judge(found, [offer], [home], 580) == Judgement((), ())
+    (problem,) = judge(found, [offer], [alone], 580).problems
+    assert problem.startswith("chat does not fit static in attic at home (1 x L40S) in a share of ")
+    # Where a host of another offer is alone, it must fit that.
+    assert judge(found, [offer, *offers("L4-1-24G")], [home, SCALEWAY], 580).problems
+    vectors = [place(found, [Cards("L40S", 1, hosts=hosts)])[1] for hosts in (1, 2)]
+    assert vectors[0] == vectors[1]
+
+
+@given(st.integers(2, 8))
+def test_the_largest_part_of_a_model_is_no_smaller_than_its_share(hosts: int) -> None:
+    numbers = shape(QWEN3_8B)
+    part = numbers.stage(hosts)
+    assert numbers.weights / hosts <= part.weights < numbers.weights
+    assert numbers.full / hosts <= part.full < numbers.full / hosts + 1
 
 
 def test_each_kind_of_machine_is_listed_once() -> None:
