@@ -123,6 +123,7 @@ def test_what_is_kept_of_a_person_is_exported_and_then_erased(
     browse: httpx2.Client,
     browse_as_admin: httpx2.Client,
 ) -> None:
+    began = entry.check_output("date +%s")
     mine = browse_as_admin.post("/api/v1/chats/new", json={"chat": {"title": "Mine"}}).raise_for_status().json()["id"]
     before = others(entry)
     login = person("canary@parrotpark.invalid", name=f"{CANARY} Canary")
@@ -145,6 +146,8 @@ def test_what_is_kept_of_a_person_is_exported_and_then_erased(
     assert places(entry, CANARY)
     make("erase", f"PERSON={login['email']}", "YES=1")
     assert [place for word in (CANARY, login["email"]) for place in places(entry, word)] == []
+    invoked = f"Invoked with.*{login['email']}"
+    assert entry.run("journalctl --quiet --since=@%s --grep=%s", began, invoked).stdout == ""
     assert others(entry) == before
     browse_as_admin.delete(f"/api/v1/chats/{mine}").raise_for_status()
 

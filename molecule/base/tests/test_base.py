@@ -5,7 +5,7 @@ import socket
 import pytest
 from testinfra.host import Host
 
-METADATA = "timeout 3 bash -c '</dev/tcp/169.254.169.254/80'"
+METADATA = "timeout 3 bash -c '</dev/tcp/{}/80'"
 OFFERS = {"kexalgorithms", "ciphers", "macs", "hostkeyalgorithms"}
 
 
@@ -48,8 +48,9 @@ def test_a_restarting_firewall_leaves_other_tables_alone(host: Host) -> None:
 
 
 def test_only_root_reaches_the_metadata_service(host: Host) -> None:
-    assert host.run(METADATA).rc == 0
-    assert "Connection refused" in host.run(f"runuser --user=nobody -- {METADATA}").stderr
+    assert host.run(METADATA.format("169.254.169.254")).rc == 0
+    for address in ("169.254.169.254", "169.254.42.42"):
+        assert "Connection refused" in host.run(f"runuser --user=nobody -- {METADATA.format(address)}").stderr
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,8 @@ def test_uv_installs_through_what_the_system_trusts(host: Host) -> None:
 
 def test_journal_outlives_a_reboot_and_is_limited(host: Host) -> None:
     assert len(host.check_output("journalctl --list-boots --quiet --no-pager").splitlines()) >= 2
-    assert "SystemMaxUse=500M" in host.check_output("systemd-analyze cat-config systemd/journald.conf")
+    lines = host.check_output("systemd-analyze cat-config systemd/journald.conf").splitlines()
+    assert {"SystemMaxUse=500M", "MaxRetentionSec=30day", "MaxFileSec=1day"} <= {*lines}
 
 
 def test_updates_install_themselves(host: Host) -> None:

@@ -42,6 +42,19 @@ def test_what_was_asked_for_is_what_it_says(ask: Ask, token: str) -> None:
     assert [banner["content"] for banner in ask("/api/v1/configs/banners", token=token)] == [BANNER]
 
 
+def test_administrators_cannot_read_what_others_write(ask: Ask, token: str) -> None:
+    features = ask("/api/config", token=token)["features"]
+    assert (features["enable_admin_chat_access"], features["enable_message_rating"]) == (False, False)
+    assert "detail" in ask("/api/v1/chats/all/db", token=token)  # else the list of all chats
+
+
+def test_no_address_and_no_query_is_logged(host: Host, ask: Ask, token: str) -> None:
+    ask("/api/config?code=of-the-test", token=token)
+    said = host.check_output("journalctl --unit=open-webui.service --no-pager --output=cat")
+    assert "Uvicorn running" in said
+    assert "of-the-test" not in said
+
+
 def test_the_admin_panel_says_where_settings_are_kept(host: Host) -> None:
     assert "in the inventory" in host.check_output("curl --silent --fail http://127.0.0.1:8080/static/custom.css")
 

@@ -209,7 +209,8 @@ class Guard:
                 event["headers"] = [pair for pair in event.get("headers", []) if pair[0].lower() in HEADERS_OUT]
             await send(event)
 
-        await self._app({**scope, "headers": kept, "query_string": b""}, receive, send_less)
+        # LiteLLM would keep the address for as long as what was spent.
+        await self._app({**scope, "headers": kept, "query_string": b"", "client": None}, receive, send_less)
 
     def _administers(self, scope: Message, headers: Mapping[bytes, bytes]) -> bool:
         """Whether this comes from the host itself, not through its front door, and with the master key."""

@@ -118,7 +118,7 @@ def test_headers_and_query_carry_nothing_in_and_nothing_out(ask: Ask, litellm: L
         b"content-type": b"application/json",
         b"content-length": b"2",
     }
-    assert scope["query_string"] == b""
+    assert (scope["query_string"], scope["client"]) == (b"", None)
 
 
 def test_what_all_clients_send_is_left_out(ask: Ask, litellm: LiteLLM) -> None:
