@@ -38,7 +38,7 @@ class Box:
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Take what an inventory says; what it leaves out, or None, has its default."""
         said = {key: value for key, value in values.items() if value is not None}
-        helpers = tuple(cls.of({**helper, "slot": said["slot"]}) for helper in said.get("helpers", ()))
+        helpers = tuple(cls.of({**helper, "slot": said.get("slot", "")}) for helper in said.get("helpers", ()))
         said |= {"port": int(said.get("port", 22)), "wake_command": tuple(said.get("wake_command", ()))}
         return cls(**{**said, "helpers": helpers})
 

@@ -23,7 +23,7 @@ _HOST_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]+=*")
 _UNIT = re.compile(r"[A-Za-z0-9@_.-]+\.(target|service)")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 # What Ray and vLLM speak through, as the role vllm says
-_RAY_PORTS = ((6379, 6463), (32768, 60999))
+RAY_PORTS = ((6379, 6463), (32768, 60999))
 _FORMS = (
     ("name", _NAME, "a name in small letters, digits and '-'"),
     ("address", _ADDRESS, "a name or an address"),
@@ -77,11 +77,11 @@ def _of_boxes(accounts: Sequence[Account], offers: Sequence[Mapping[str, Any]], 
             offer = f"{{cloud: {account.name}, location: {box.name}, server_type: {SERVER_TYPE}}}"
             yield f"parrotpark_gpu_offers lacks {offer}: its slot is for this box alone"
     machines = [machine for _, box in boxes for machine in box.machines]
-    addresses = [machine.lan_address for machine in machines if machine.lan_address]
+    together = [[machine.lan_address for machine in box.machines if machine.lan_address] for _, box in boxes]
     for what, values in (
         ("name", [machine.name for machine in machines]),
         ("slot", [box.slot for _, box in boxes]),
-        ("lan_address", addresses),
+        *(("lan_address", addresses) for addresses in together),
     ):
         for value in sorted({value for value in values if values.count(value) > 1}):
             yield f"parrotpark_clouds: two boxes have the {what} {value}"
@@ -134,7 +134,7 @@ def lan_open_ports(lan: Mapping[str, Any]) -> list[dict[str, object]]:
         return []
     others = [address for address in lan["hosts"] if address != lan["address"]]
     common = {"protocol": "tcp", "interface": lan["interface"], "sources": others}
-    return [{**common, "port": first, "last_port": last} for first, last in _RAY_PORTS]
+    return [{**common, "port": first, "last_port": last} for first, last in RAY_PORTS]
 
 
 def connection(box: Box, ssh_directory: PurePath) -> dict[str, object]:

@@ -72,6 +72,7 @@ class Demand:
     """What a model is to do."""
 
     shape: Shape
+    """Of the part that one host computes."""
     context: int
     """Tokens of the longest text, `max-model-len`."""
     people: int = 1
@@ -85,6 +86,8 @@ class Demand:
     """Whether it makes vectors instead of text."""
     batch: Batch | None = None
     """None: vLLM's own."""
+    hosts: int = 1
+    """How many compute it, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,7 @@ def overhead_bytes(demand: Demand, cards: int, batch: Batch) -> int:
         peak += batch.sequences * shape.vocabulary * 4 * 2  # logits in float32, and sorted
     if shape.quantization == "mxfp4":
         peak += ceil(shape.weights / cards / _MXFP4)
-    return peak + _CONTEXT + (_COLLECTIVES if cards > 1 else 0) + _GRAPHS
+    return peak + _CONTEXT + (_COLLECTIVES if cards * demand.hosts > 1 else 0) + _GRAPHS
 
 
 def _judge(demand: Demand, card: Card, cards: int, utilization: float) -> Verdict:

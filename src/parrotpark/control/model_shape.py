@@ -60,9 +60,10 @@ class Shape:
         if hosts == 1:
             return self
         end = self.vocabulary * self.hidden * 2  # the first part has the embeddings, the last one the head of that size
+        layers = max(1, self.full + self.sliding + self.linear)
         return replace(
             self,
-            weights=end + ceil(max(0, self.weights - end) / hosts),
+            weights=end + ceil(max(0, self.weights - end) * ceil(layers / hosts) / layers),
             embeddings=min(self.embeddings, end),
             full=ceil(self.full / hosts),
             sliding=ceil(self.sliding / hosts),

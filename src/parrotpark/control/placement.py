@@ -38,7 +38,9 @@ class Place:
     """What one model gets."""
 
     model: Model
+    hosts: int
     cards: int
+    """On each host."""
     share: float | None
     """Part of each card's memory; None where nobody can tell, and vLLM takes its default."""
     shape: Shape | None
@@ -72,7 +74,7 @@ def read_shape(model: Model) -> Shape:
     return shape(config, sum(file.stat().st_size for file in folder.glob("*.safetensors")) or listed)
 
 
-def demand(model: Model, numbers: Shape, card: Card) -> Demand:
+def demand(model: Model, numbers: Shape, card: Card, hosts: int = 1) -> Demand:
     """Say what the model is to do, by its entry in the catalogue.
 
     Raises:
@@ -93,6 +95,7 @@ def demand(model: Model, numbers: Shape, card: Card) -> Demand:
         batch=Batch(
             _number(engine, "max-num-batched-tokens", usual.tokens), _number(engine, "max-num-seqs", usual.sequences)
         ),
+        hosts=hosts,
     )
 
 
@@ -121,12 +124,12 @@ def _alone(model: Model, most: int, hosts: int, machines: Sequence[Cards]) -> Pl
     try:
         numbers = read_shape(model).stage(hosts)
         cards = int(cards or _dividing(numbers, most))
-        needs = [(demand(model, numbers, machine.each), machine.each) for machine in machines]
+        needs = [(demand(model, numbers, machine.each, hosts), machine.each) for machine in machines]
     except UnknownModel as error:
-        return Place(model, int(cards or most), share, None, str(error))
+        return Place(model, hosts, int(cards or most), share, None, str(error))
     if share is None:
         share = max(fit.share(need, card, cards) for need, card in needs)
-    return Place(model, cards, share, numbers, "")
+    return Place(model, hosts, cards, share, numbers, "")
 
 
 def _given(model: Model, option: str) -> float | None:
@@ -209,7 +212,8 @@ def _on(places: Sequence[Place], offer: Offer, cards: Cards) -> Iterator[str]:
             yield f"{place.model.name} on {where}: its {TENSOR_PARALLEL} is {place.cards}: write {cards.count} or less"
         elif place.shape is not None and place.share is not None:
             share = min(place.share, 1)  # a model that needs more than a card is told what would help
-            verdict = fit.judge(demand(place.model, place.shape, cards.each), cards.each, place.cards, share)
+            asked = demand(place.model, place.shape, cards.each, place.hosts)
+            verdict = fit.judge(asked, cards.each, place.cards, share)
             if not verdict.fits:
                 yield f"{place.model.name} does not fit {where} in a share of {share}: {verdict.advice}"
     if taken > 1:

@@ -1,7 +1,6 @@
 """GPU hosts from a second cloud: it is furnished, baked in and served from where the first one has nothing."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from testinfra.host import Host
 
 from parrotpark.cloud import Account, Cloud, Server, connect
 from parrotpark.control.answers import Messages
-from tests.e2e.drills.another_inventory import ROOT, local_cloud, run, with_cloud
+from tests.e2e.drills.another_inventory import local_cloud, run, with_cloud
 from tests.machines import ended_politely
 
 QUESTION: Messages = [{"role": "user", "content": "What is the capital of France?"}]
@@ -130,11 +129,11 @@ def test_a_wrong_credential_of_the_first_ends_a_wake_in_words(inventory: str, en
     """What the first has is then unknown, so the second may not have it, too."""
     run("make", "sleep", inventory)
     credential = "/etc/parrotpark/credentials/gpu"
-    entry.check_output(f"cp --preserve {credential} {credential}.right && echo wrong >{credential}")
+    entry.check_output("mv %s /root/right && echo wrong >%s", credential, credential)
     try:
-        done = subprocess.run(["make", "wake", inventory], check=False, capture_output=True, text=True, cwd=ROOT)
+        done = entry.run("parrotpark wake")
     finally:
-        entry.check_output(f"mv {credential}.right {credential}")
-    assert done.returncode != 0
-    assert "check the token in" in done.stdout
+        entry.check_output("mv /root/right %s", credential)
+    assert done.rc != 0
+    assert f"check the token in {credential}" in done.stderr
     assert not hosts(second.open())

@@ -135,7 +135,6 @@ def test_boxes_that_compute_together_get_what_the_role_asks_for(given: dict[str,
         assert ray["cards"] == 2
         opened = {rule.get("last_port", rule["port"]) for rule in value(variables, "base_open_ports")}
         assert opened == {6463, 60999, *((9400, 8001, 8002) if name == "attic" else ())}
-    assert "wireguard_private_key" not in variables
 
 
 def test_nothing_is_made_or_opened_where_machines_are_always_there(given: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
+from parrotpark.control.boxes import RAY_PORTS
+
 ROLE = Path(__file__).parents[3] / "roles/vllm"
 HEAD, WORKER = "10.0.0.1", "10.0.0.2"
 MODELS = [
@@ -99,6 +101,11 @@ def test_one_host_serves(
     assert evaluate("{{ __vllm_served }}", ray) == MODELS[:served]
     assert evaluate("{{ __vllm_kept }}", ray) == MODELS[:kept]
     assert [Path(file).name for file in evaluate("{{ __vllm_secrets }}", ray)] == secrets
+
+
+def test_boxes_open_the_ports_that_it_speaks_through() -> None:
+    spoken = [evaluate(f"{{{{ __vllm_{name} }}}}", on(HEAD)) for name in ("ray_ports", "kernel_ports")]
+    assert [f"{first}-{last}" for first, last in RAY_PORTS] == spoken
 
 
 def test_only_those_who_need_it_get_ray() -> None:

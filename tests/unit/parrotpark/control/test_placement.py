@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -227,12 +228,13 @@ def test_several_hosts_share_the_first_model_alone(write: Write) -> None:
     assert vectors[0] == vectors[1]
 
 
-@given(st.integers(2, 8))
-def test_the_largest_part_of_a_model_is_no_smaller_than_its_share(hosts: int) -> None:
-    numbers = shape(QWEN3_8B)
+@given(st.integers(2, 8), st.integers(8, 100))
+def test_the_largest_part_of_a_model_has_the_layers_that_are_left_over(hosts: int, layers: int) -> None:
+    numbers = shape({**QWEN3_8B, "num_hidden_layers": layers})
     part = numbers.stage(hosts)
-    assert numbers.weights / hosts <= part.weights < numbers.weights
-    assert numbers.full / hosts <= part.full < numbers.full / hosts + 1
+    assert part.full == ceil(numbers.full / hosts)
+    of_layers = (numbers.weights - numbers.embeddings) / layers
+    assert part.weights >= of_layers * part.full + numbers.embeddings / 2  # the other half is the head
 
 
 def test_each_kind_of_machine_is_listed_once() -> None:
