@@ -53,7 +53,8 @@ def steps() -> list[Step]:
         Step("Query engine", [*python, f"{STAND_INS}.query_engine", str(ARTIFACTS / "query-engine.tar.gz")]),
         Step("Chat image", [*python, f"{STAND_INS}.open_webui_image", str(ARTIFACTS)]),
         Step("S3 server", [*python, f"{STAND_INS}.versitygw", str(ARTIFACTS / "versitygw"), "chat"]),
-        Step("site.yml", ["ansible-playbook", "site.yml"]),
+        # Up means awake, whatever the wish was before.
+        Step("site.yml", ["ansible-playbook", "site.yml", "--extra-vars", "wish_asked=awake"]),
     ]
 
 
