@@ -87,5 +87,11 @@ def test_no_secret_is_in_a_command_line_or_a_log(host: Host) -> None:
     assert token not in said
 
 
+@pytest.mark.usefixtures("serving")
+def test_ends_at_once_and_well(host: Host) -> None:
+    host.check_output("timeout 5 systemctl stop %s", RAY)
+    assert host.check_output("systemctl show --property=ActiveState --value %s", RAY) == "inactive"
+
+
 def test_unit_is_sandboxed(host: Host) -> None:
     host.check_output("systemd-analyze security --threshold=20 %s", RAY)

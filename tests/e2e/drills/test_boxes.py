@@ -110,6 +110,7 @@ def test_with_a_helper_both_compute_and_both_rest(
     entry.check_output("parrotpark sleep")
     while "RayWorker" in helper.run("ps -eo args"):
         time.sleep(1)
+    assert box.run("systemctl --failed --no-legend") == ""
     start = time.monotonic()
     entry.check_output("parrotpark wake")
     assert "Paris" in says(generate_model, QUESTION)
