@@ -204,10 +204,10 @@ molecule-%: # One of them: a line where it passes, else all that it said; the li
 	COLUMNS=150 molecule test --scenario-name $* >$$log.log 2>&1 || { mv $$log.log $$log.failed && cat $$log.failed; exit 1; }; \
 	echo "$* took $$((SECONDS - start)) s"
 
-mutants: packages test-packages .venv/dev ## Delete lines of roles at random, and see whether a test turns red [SAMPLES=60 SEED=1 JOBS=2]
+mutants: packages test-packages .venv/dev ## Delete lines of roles at random, and see whether a test turns red [SAMPLES=60 SEED=1 JOBS=2 GREEN=1]
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
-	python -m tests.mutation.mutants --samples $(SAMPLES) --seed $(SEED) --jobs $(JOBS)
+	python -m tests.mutation.mutants --samples $(SAMPLES) --seed $(SEED) --jobs $(JOBS) $(if $(GREEN),--green)
 
 lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs, the changelog's form
 	ruff check .
