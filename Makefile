@@ -26,7 +26,7 @@ OFF ?=
 LOCKS ?= $(filter $(patsubst %.in,%.txt,$(wildcard requirements/*.in roles/*/files/*.in)), \
   $(wildcard requirements/*.txt roles/*/files/*.txt)) \
   $(wildcard roles/*/files/*/package-lock.json src/localcloud/demo/stand_ins/*/package-lock.json)
-# What was taken over by strangers is mostly noticed in its first days. A fix that cannot wait: COOLING_OFF='0 days'.
+# A hijacked release is mostly noticed in its first days. A fix that cannot wait: COOLING_OFF='0 days'.
 COOLING_OFF ?= 14 days
 # Anything keeps the versions there are: the locks then change only where they are not what their sources make.
 KEEP ?=
@@ -100,14 +100,14 @@ status: .venv/run ## Show machines and services
 logs: .venv/run ## Show the journal [HOST=entry UNIT=litellm LINES=100]
 	@ansible-playbook -i $(INVENTORY) playbooks/logs.yml -e logs_hosts='$(HOST)' -e logs_unit='$(UNIT)' -e logs_lines='$(LINES)'
 
-invite: .venv/run ## Let somebody in, or in again [PERSON=ada@example.org NAME='Ada Lovelace' GROUP=staff]
+invite: .venv/run ## Invite somebody, or invite them again [PERSON=ada@example.org NAME='Ada Lovelace' GROUP=staff]
 	@ansible-playbook -i $(INVENTORY) playbooks/invite.yml -e person='$(PERSON)' -e group_of_person='$(GROUP)' \
 	  $(if $(NAME),-e '{"name_of_person": "$(NAME)"}')
 
-export: .venv/run ## Bring all that is kept of somebody here, as one archive [PERSON=ada@example.org]
+export: .venv/run ## Copy all data kept about somebody here, as one archive [PERSON=ada@example.org]
 	@ansible-playbook -i $(INVENTORY) playbooks/export.yml -e person='$(PERSON)'
 
-erase: .venv/run ## Delete all that is kept of somebody, for good [PERSON=ada@example.org, YES=1 does not ask]
+erase: .venv/run ## Delete all data kept about somebody, for good [PERSON=ada@example.org, YES=1 does not ask]
 	@ansible-playbook -i $(INVENTORY) playbooks/erase.yml -e person='$(PERSON)' $(if $(YES),-e sure=yes)
 
 people: .venv/run ## Show who may sign in
@@ -163,7 +163,7 @@ conformance: packages test-packages .venv/dev ## Test the local cloud, by its AP
 	@python -m localcloud.demo.stand_ins.versitygw /var/lib/parrotpark/localcloud/artifacts/versitygw conformance
 	pytest tests/conformance
 
-openstack: packages test-packages .venv/dev ## Hold the provider for OpenStack against a real one, made here of packages, and the running stack with it; not in CI
+openstack: packages test-packages .venv/dev ## Test the OpenStack provider, and the running stack on it, against a real OpenStack built from packages; not in CI
 	@python3 src/localcloud/demo/doctor.py --install mariadb-server rabbitmq-server
 	pytest tests/openstack tests/unit/parrotpark/cloud/test_openstack.py --openstack
 	pytest tests/e2e/drills/test_clouds.py --openstack --durations=0
@@ -197,7 +197,7 @@ molecule: packages test-packages .venv/dev ## Test roles alone, on machines of t
 	$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $${chosen:+$$(printf 'molecule-%s ' $$chosen)} no-more || \
 	  { grep -E '(FAILED|ERROR).*::|fatal: ' $(MOLECULE_LOGS)/*.failed; exit 2; }
 
-no-more: # Where no scenario is chosen, make would else build its first target.
+no-more: # Where no scenario is chosen, make would otherwise build its first target.
 
 molecule-%: # One of them: a line where it passes, else all that it said; the lines that failed come once more at the end.
 	@mkdir -p $(MOLECULE_LOGS); start=$$SECONDS; log=$(MOLECULE_LOGS)/$*; \

@@ -80,7 +80,7 @@ def red_step(role: str, mutant: Mutant | None = None) -> tuple[str, str] | None:
             text = (copy / mutant.file).read_text().splitlines(keepends=True)
             del text[mutant.number - 1]
             (copy / mutant.file).write_text("".join(text))
-        environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+        environment = os.environ | {"PYTHONPATH": str(copy / "src"), "NO_COLOR": "1"}
         for name, command in steps(role):
             run = subprocess.run(
                 ["timeout", str(LONGEST), *command],
@@ -92,7 +92,7 @@ def red_step(role: str, mutant: Mutant | None = None) -> tuple[str, str] | None:
                 stderr=subprocess.STDOUT,
             )
             if run.returncode:
-                return name, (REASON.search(run.stdout) or [run.stdout.strip().rpartition("\n")[2]])[0][:200]
+                return name, (REASON.search(run.stdout) or [run.stdout.strip().partition("\n")[0]])[0][:200]
     return None
 
 

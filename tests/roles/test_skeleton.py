@@ -30,7 +30,7 @@ READ_AT_EACH_USE = {
         "End idle shells",
         "Choose whether updates are unattended",
     },
-    "keycloak": {"Write the program that makes accounts that administer"},
+    "keycloak": {"Write the program that creates admin accounts"},
     "mongodb": {"Note which release series the data will be of"},
     "nvidia": {"Keep unattended upgrades off the driver and the kernel"},
     "people": {"Write the configuration"},

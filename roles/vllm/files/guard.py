@@ -199,7 +199,7 @@ def part(name: str, value: Any) -> None:
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
         types = ", ".join(kinds)
-        raise Refused(f"{name} may be a text or a list of parts of the types {types}: of a document, send the text")
+        raise Refused(f"{name} may be a text or a list of parts of the types {types}: for a document, send its text")
     kinds[kind](name, value)
 
 

@@ -43,7 +43,7 @@ class Account:
         """
         said = {key: value for key, value in values.items() if value is not None}
         if said.get("provider") != STATIC and not said.get("credential_file"):
-            raise TypeError("credential_file is missing, the file with what opens the cloud")
+            raise TypeError("credential_file, the file with the cloud's credential, is missing")
         said["hosts"] = tuple(map(Box.of, said.get("hosts", ())))
         return cls(**{**_OWN.get(str(said.get("provider")), {}), **said})
 

@@ -51,7 +51,7 @@ def _of_cloud(account: Account, entry_cloud: str) -> Iterator[str]:
     where = f"parrotpark_clouds: {account.name}"
     if account.provider != STATIC:
         if account.hosts:
-            yield f"{where} has hosts, but is no static cloud: its servers are made"
+            yield f"{where} has hosts, but is not a static cloud: its servers are created"
         return
     if account.name == entry_cloud:
         yield f"parrotpark_entry_cloud is {account.name}, where no server can be made: name another cloud"
@@ -88,7 +88,7 @@ def _of_boxes(accounts: Sequence[Account], offers: Sequence[Mapping[str, Any]], 
     places = {(account.name, box.name) for account, box in boxes}
     for cloud, location, kind in offered:
         if cloud in static and ((cloud, location) not in places or kind != SERVER_TYPE):
-            yield f"parrotpark_gpu_offers: there is no {kind} {location} at {cloud}: a box, and the type {SERVER_TYPE}"
+            yield f"parrotpark_gpu_offers: there is no {kind} {location} at {cloud}: give a box and type {SERVER_TYPE}"
     if static.issuperset(cloud for cloud, _, _ in offered):
         free = [slot for slot in known if slot not in [box.slot for _, box in boxes]]
         if static and free:

@@ -135,7 +135,7 @@ def _accounts(value: object) -> tuple[Account, ...]:
         accounts = tuple(Account.of(entry) for entry in value)  # type: ignore[attr-defined]  # judged by trying
     except (AttributeError, TypeError) as error:
         raise InvalidRequest(
-            f"parrotpark_clouds is missing from the inventory, or is no list of clouds ({error}): "
+            f"parrotpark_clouds is missing from the inventory, or is not a list of clouds ({error}): "
             "docs/inputs.md explains it"
         ) from None
     if not accounts:

@@ -83,7 +83,7 @@ def demand(model: Model, numbers: Shape, card: Card, hosts: int = 1) -> Demand:
     engine = model.engine
     for option in _BEYOND:
         if option in engine:
-            raise UnknownModel(f"with {option} its memory is parted otherwise than we reckon")
+            raise UnknownModel(f"with {option} its memory is split differently than we assume")
     online = engine.get("quantization") == "fp8" and numbers.quantization is None
     usual = fit.default_batch(card)
     return Demand(

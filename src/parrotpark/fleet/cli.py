@@ -62,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="parrotpark", description="Let the GPU hosts sleep and wake.")
     verb = parser.add_subparsers(dest="verb", required=True)
     for name, text in (
-        ("wake", "wish the GPU hosts awake, and wait until they serve"),
-        ("sleep", "wish them asleep, and wait until they are gone"),
+        ("wake", "set the wish to awake, and wait until the GPU hosts serve"),
+        ("sleep", "set the wish to asleep, and wait until they are gone"),
         ("keep", "take one step towards the wish; a timer does so every half minute"),
         ("sweep", "delete servers without a valid lease, and addresses and volumes without a server"),
         ("status", "show wish, golden image and slots"),
@@ -114,7 +114,7 @@ def _provisioned(fleet: Fleet, box: str, fingerprint: str, *, as_json: bool) -> 
     """Raises `CloudError` if there is no such box, or nothing can be recorded."""
     clouds = [StaticCloud(account) for account in fleet.clouds if box in [each.name for each in account.hosts]]
     if not clouds:
-        raise InvalidRequest(f"{box} is no box of this installation: parrotpark_clouds of the inventory names them")
+        raise InvalidRequest(f"{box} is not a box of this installation: parrotpark_clouds of the inventory names them")
     changed = clouds[0].provisioned(box, fingerprint)
     print(json.dumps({"changed": changed}) if as_json else f"{box} is provisioned from {fingerprint}")
     return 0

@@ -1,4 +1,4 @@
-"""Look whether this host's cards may serve, before its models start, and tell what they do.
+"""Check whether this host's cards may serve, before its models start, and tell what they do.
 
 With what it imports of ours, and nothing but the standard library, it is /usr/local/sbin/parrotpark-gpu on a GPU host.
 `check` ends with status 1 and a line for each reason on standard error where the host may not serve, and keeps them in
@@ -199,7 +199,7 @@ def facts(run: Run) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; exit status 1 means that the host may not serve."""
-    parser = argparse.ArgumentParser(prog="parrotpark-gpu", description="Look whether this host's cards may serve.")
+    parser = argparse.ArgumentParser(prog="parrotpark-gpu", description="Check whether this host's cards may serve.")
     commands = parser.add_subparsers(dest="command", required=True)
     checking = commands.add_parser("check", help="say why this host may not serve")
     checking.add_argument("--seconds", type=float, default=240, help="what the matrix product may take")

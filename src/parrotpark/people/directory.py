@@ -48,7 +48,7 @@ def mail_address(text: str) -> str:
         Refused: this is none.
     """
     if not _ADDRESS.fullmatch(text):
-        raise Refused(f"'{text}' is no mail address: PERSON must be one, such as ada@example.org")
+        raise Refused(f"'{text}' is not a mail address: PERSON must be one, such as ada@example.org")
     return text
 
 
@@ -63,7 +63,7 @@ class Directory:
         """Return the person with this mail address, whatever its case.
 
         Raises:
-            Refused: this is no mail address.
+            Refused: this is not a mail address.
         """
         found = self.call("GET", f"/users?{urlencode({'email': mail_address(email), 'exact': 'true'})}")
         return self._person(found[0]) if found else None

@@ -62,7 +62,7 @@ class Records:
         Whatever a broken-off run has left goes the next time: nobody has to be there.
 
         Raises:
-            Refused: this is no mail address.
+            Refused: this is not a mail address.
         """
         keys = {mail_address(email)}
         if self.directory and (person := self.directory.find(email)):

@@ -31,7 +31,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     except Refused as refused:
         return {"refused": str(refused)}
     except (OSError, ValueError) as error:
-        return {"unreachable": f"{request['url']} is no Keycloak that answers: {getattr(error, 'reason', error)}"}
+        return {"unreachable": f"no Keycloak answers at {request['url']}: {getattr(error, 'reason', error)}"}
 
 
 def sign_in(request: dict[str, Any], context: ssl.SSLContext) -> str:

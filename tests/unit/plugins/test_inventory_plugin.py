@@ -158,11 +158,11 @@ def test_a_cloud_that_cannot_be_asked_ends_the_command(
 @pytest.mark.parametrize(
     ("clouds", "line"),
     [
-        (None, "parrotpark_clouds is missing from the inventory, or is no list of clouds ("),
-        ("gpu", "parrotpark_clouds is missing from the inventory, or is no list of clouds ("),
+        (None, "parrotpark_clouds is missing from the inventory, or is not a list of clouds ("),
+        ("gpu", "parrotpark_clouds is missing from the inventory, or is not a list of clouds ("),
         ([], "parrotpark_clouds names no cloud: docs/inputs.md explains it"),
         ([{"name": "gpu", "provider": "moon", "credential_file": "/f"}], "provider 'moon' is unknown; known: hetzner"),
-        ([{"name": "gpu", "token_file": "/f"}], "parrotpark_clouds is missing from the inventory, or is no list of"),
+        ([{"name": "gpu", "token_file": "/f"}], "parrotpark_clouds is missing from the inventory, or is not a list of"),
     ],
 )
 def test_clouds_that_make_no_sense_end_the_command(refusal: Callable[..., str], clouds: object, line: str) -> None:

@@ -43,7 +43,7 @@ def test_what_is_told_and_what_is_not(run: Run, openstack: Served) -> None:
     result = run()
     assert not result.get("failed")
     assert result["changed"] is False
-    assert "gpu: whether its token may write, and its quota, only the first creation tells" in result["lines"]
+    assert "gpu: only the first creation shows its quota, and whether its token may write" in result["lines"]
     assert "here: its quota is enough for 2 of l4-90, and for a bake" in result["lines"]
     assert openstack.billed() == set()
 

@@ -102,7 +102,7 @@ def test_what_is_not_there_ends_a_run_but_no_plan(kept: Kept) -> None:
     nobody = "http://127.0.0.1:1"
     assert kept(nobody) == {
         "failed": True,
-        "msg": f"{nobody} is no Keycloak that answers: [Errno 111] Connection refused",
+        "msg": f"no Keycloak answers at {nobody}: [Errno 111] Connection refused",
     }
     assert kept(nobody, check=True)["changed"] is True
     assert "realm: there\n" in kept(nobody, check=True)["diff"][0]["after"]

@@ -188,7 +188,7 @@ def test_what_could_be_made_is_told_without_a_creation(cloud: Cloud, stage: Stag
     told = cloud.prospect([stage.offer], 1)
     assert not told.faults
     assert all(note.startswith(f"{cloud.name}: ") and "\n" not in note for note in told.notes)
-    assert any("only the first creation tells" in note for note in told.notes)
+    assert any("only the first creation shows" in note for note in told.notes)
     assert stage.billed() == set()
 
 

@@ -53,7 +53,7 @@ def test_the_verbs_are_those_of_make() -> None:
     [
         ({"credential_file": "/no/gpu.token"}, "the credential file /no/gpu.token of cloud gpu does not exist: put"),
         ({"endpoint": "http://127.0.0.1:9/v1"}, "nothing answers at http://127.0.0.1:9/v1: start"),
-        ({"regoin": "x"}, "parrotpark_clouds is missing from the inventory, or is no list of clouds ("),
+        ({"regoin": "x"}, "parrotpark_clouds is missing from the inventory, or is not a list of clouds ("),
     ],
 )
 def test_without_a_cloud_nothing_ends_well(
@@ -136,7 +136,7 @@ def test_a_limit_is_refused(stack: Stack, limit: str) -> None:
     done = stack.play("site.yml", "--limit", limit)
     assert done.returncode != 0
     (error,) = errors(done)
-    assert f"--limit {limit} leaves out plays that others build upon: run without it" in error
+    assert f"--limit {limit} leaves out plays that others depend on: run without it" in error
 
 
 def test_settings_that_ansible_did_not_read_are_missed(stack: Stack, tmp_path: Path) -> None:

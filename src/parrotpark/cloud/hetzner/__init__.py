@@ -85,7 +85,7 @@ class HetznerCloud:
 
     def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:  # noqa: ARG002
         # There is no endpoint for either; a token that may only read is refused by the first call that writes.
-        return Prospect((f"{self.name}: whether its token may write, and its quota, only the first creation tells",))
+        return Prospect((f"{self.name}: only the first creation shows its quota, and whether its token may write",))
 
     def create(self, spec: ServerSpec) -> Server:
         with self._typed_errors():

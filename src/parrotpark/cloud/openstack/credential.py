@@ -58,7 +58,7 @@ def _only_cloud(file: str, text: str) -> Mapping[str, Any]:
         content = None  # what is wrong with it may be quoted from a secret
     clouds = content.get("clouds") if isinstance(content, Mapping) else None
     if not isinstance(clouds, Mapping):
-        raise AuthFailed(f"{file} is no clouds.yaml: download it from the provider")
+        raise AuthFailed(f"{file} is not a clouds.yaml: download it from the provider")
     if len(clouds) != 1:
         raise AuthFailed(f"{file} has {len(clouds)} clouds ({', '.join(map(str, clouds))}): leave only one in it")
     cloud = next(iter(clouds.values()))

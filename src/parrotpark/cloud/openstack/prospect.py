@@ -46,7 +46,7 @@ def prospect(connection: Connection, cloud: str, offers: Sequence[Offer], number
     if READERS.issuperset(roles):
         faults.append(f"{said}, which makes nothing: make one with member")
     else:
-        notes.append(f"{said}; whether that will do, only the first creation tells")
+        notes.append(f"{said}; only the first creation shows whether that will do")
     for offer, limits in _limits(connection, offers):
         fitting = min(limit.servers for limit in limits)
         if fitting < number:

@@ -88,7 +88,7 @@ class ScalewayCloud:
 
     def prospect(self, offers: Sequence[Offer], number: int) -> Prospect:  # noqa: ARG002
         # Its IAM tells both, but of an organisation that a secret key does not name, and to who may read that.
-        return Prospect((f"{self.name}: what its key may do, and its quota, only the first creation tells",))
+        return Prospect((f"{self.name}: only the first creation shows its quota, and what its key may do",))
 
     def servers(self, labels: Mapping[str, str | None]) -> Sequence[Server]:
         with self._typed_errors():
@@ -176,7 +176,7 @@ class ScalewayCloud:
         if server.state == "locked":
             raise InvalidRequest(f"server {server.name} is locked: ask the provider why")
         if server.state == "stopping":
-            raise Transient(f"server {server.name} is stopping, and that without end: check the cloud's console")
+            raise Transient(f"server {server.name} is stuck in state stopping: check the cloud's console")
         if server.state != "starting":
             if told[id_]:
                 detail = f" ({server.state_detail})" if server.state_detail else ""

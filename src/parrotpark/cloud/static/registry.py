@@ -107,4 +107,4 @@ def _texts(*values: object) -> None:
 
 def _numbers(*values: object) -> None:
     if wrong := [value for value in values if type(value) is not int]:
-        raise TypeError(f"{wrong[0]!r} is no whole number")
+        raise TypeError(f"{wrong[0]!r} is not a whole number")

@@ -469,9 +469,9 @@ GOOD = clouds_yaml("http://127.0.0.1:9/v3")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no clouds.yaml"),
-        ("token", "is no clouds.yaml"),
-        ("clouds: [sesame", "is no clouds.yaml"),
+        ("", "is not a clouds.yaml"),
+        ("token", "is not a clouds.yaml"),
+        ("clouds: [sesame", "is not a clouds.yaml"),
         ("clouds: {}", "has 0 clouds"),
         (f"{GOOD}  other: {{}}\n", r"has 2 clouds \(double, other\): leave only one"),
         ("clouds: {a: {region_name: r}}", "has no `auth`"),

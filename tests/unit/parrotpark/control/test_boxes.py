@@ -118,7 +118,7 @@ def test_what_does_not_fit_together_is_named(given: dict[str, Any], problem: str
 
 
 def test_other_clouds_need_what_opens_them_and_have_no_hosts() -> None:
-    strange = "parrotpark_clouds: gpu has hosts, but is no static cloud: its servers are made"
+    strange = "parrotpark_clouds: gpu has hosts, but is not a static cloud: its servers are created"
     assert problems([ENTRY, {**GPU, "hosts": [ATTIC]}], [HERE], 2, "entry") == [strange]
     closed = "parrotpark_clouds: gpu lacks credential_file, the file with its token"
     assert problems([ENTRY, {**GPU, "credential_file": None}], [HERE], 2, "entry") == [closed]

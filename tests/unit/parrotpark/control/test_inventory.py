@@ -88,11 +88,11 @@ def test_an_input_that_is_missing_is_named(name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("value", "what"),
     [
-        (None, "is missing from the inventory, or is no list of clouds"),
-        (8770, "is missing from the inventory, or is no list of clouds"),
-        ("gpu", "is missing from the inventory, or is no list of clouds"),
-        ({"name": "gpu"}, "is missing from the inventory, or is no list of clouds"),
-        ([None], "is missing from the inventory, or is no list of clouds"),
+        (None, "is missing from the inventory, or is not a list of clouds"),
+        (8770, "is missing from the inventory, or is not a list of clouds"),
+        ("gpu", "is missing from the inventory, or is not a list of clouds"),
+        ({"name": "gpu"}, "is missing from the inventory, or is not a list of clouds"),
+        ([None], "is missing from the inventory, or is not a list of clouds"),
         ([{"name": "gpu", "provider": "hetzner"}], "credential_file"),
         ([{"name": "gpu", "provider": "hetzner", "credential_file": "/f", "regoin": "x"}], "'regoin'"),
         ([], "names no cloud"),

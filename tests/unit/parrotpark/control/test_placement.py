@@ -172,7 +172,7 @@ def test_a_model_of_the_hub_is_checked_by_a_copy_of_its_config(write: Write) -> 
 @pytest.mark.parametrize(
     ("engine", "why"),
     [
-        ({"cpu-offload-gb": 10}, "with cpu-offload-gb its memory is parted otherwise than we reckon"),
+        ({"cpu-offload-gb": 10}, "with cpu-offload-gb its memory is split differently than we assume"),
         ({"max-model-len": "auto"}, "its max-model-len is 'auto': write a number"),
     ],
 )

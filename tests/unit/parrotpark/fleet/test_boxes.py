@@ -381,7 +381,7 @@ def test_what_make_wake_records_is_what_the_fleet_finds(
     assert [image.id for image in home.boxes.images({})] == [OLD]
     status, said = record("garage", WANTED)
     assert (status, said.count("\n")) == (1, 1)
-    assert "garage is no box of this installation" in said
+    assert "garage is not a box of this installation" in said
 
 
 def test_a_stable_endpoint_asks_the_box_too(home: Home) -> None:

@@ -85,7 +85,7 @@ def test_what_is_no_address_is_nobody(
     """A database says such words of many."""
     assert run("erase", email) == 1
     assert run("export", email, "--to", str(tmp_path / "x.tar.gz")) == 1
-    assert capsys.readouterr().err.count("is no mail address: PERSON must be one") == 2
+    assert capsys.readouterr().err.count("is not a mail address: PERSON must be one") == 2
     assert len(chat.rows) == 3
 
 

@@ -86,7 +86,7 @@ def test_with_a_mail_server_the_person_alone_sees_the_way_in(realm: Realm) -> No
     "email", ["", "ada", "ada@", "ada@example", "@example.org", "a da@example.org", "a/b@example.org"]
 )
 def test_what_is_no_address_is_refused_before_anything_is_asked(realm: Realm, email: str) -> None:
-    with pytest.raises(Refused, match="is no mail address: PERSON must be one"):
+    with pytest.raises(Refused, match="is not a mail address: PERSON must be one"):
         Directory(realm.call).invite(email, "", ["staff"])
     assert realm.calls == []
 
