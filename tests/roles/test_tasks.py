@@ -60,8 +60,11 @@ def unsaid(role: str, module: str, arguments: Any) -> set[str]:
     if module in WRITING and arguments.get("state") not in ("absent", "link", "hard"):
         names |= {"owner", "group"} if role not in ON_THE_CONTROL_MACHINE else set()
         names |= {"mode"} if "recurse" not in arguments else set()  # that hands over what is there, as it is
+        names |= {"state"} if module == "ansible.builtin.file" else set()
     elif module == "ansible.builtin.assert":
         names |= {"fail_msg", "quiet"}
+    elif module == "ansible.builtin.user":
+        names |= {"system", "home", "create_home", "shell"}
     elif module in OWN:
         assert arguments.keys() <= OWN[module].keys()
         names |= {name for name, option in OWN[module].items() if option.get("required")}
