@@ -4,8 +4,7 @@ import pytest
 from testinfra.host import Host
 
 UNIT = "postgresql@17-main.service"
-
-
+DATA = "/srv/data/postgresql/17/main"
 PSQL = "psql --no-password --tuples-only --no-align"
 
 
@@ -34,8 +33,15 @@ def test_listens_on_loopback_only(host: Host) -> None:
 
 
 def test_keeps_its_data_where_it_was_told(host: Host) -> None:
-    assert as_superuser(host, "SHOW data_directory") == "/srv/data/postgresql/17/main"
+    assert as_superuser(host, "SHOW data_directory") == DATA
     assert not host.file("/var/lib/postgresql/17/main").exists
+
+
+def test_serves_the_cluster_of_a_host_that_was_lost(host: Host) -> None:
+    assert as_superuser(host, "SELECT number FROM kept") == "42"
+    assert host.check_output("find %s -not -user postgres -or -not -group postgres", DATA) == ""
+    # A link in it leads there.
+    assert host.file("/srv/elsewhere").user == "root"
 
 
 @pytest.mark.parametrize(("owner", "database"), [("librarian", "library"), ("archivist", "archive")])
@@ -65,6 +71,10 @@ def test_superuser_is_not_reached_over_the_network(host: Host) -> None:
 def test_passwords_are_kept_as_scram_verifiers(host: Host) -> None:
     unsafe = "SELECT count(*) FROM pg_authid WHERE rolpassword NOT LIKE $$SCRAM-SHA-256%$$"
     assert as_superuser(host, unsafe) == "0"
+
+
+def test_further_settings_win(host: Host) -> None:
+    assert as_superuser(host, "SHOW log_line_prefix") == "it's %m [%p]"
 
 
 def test_settings_hide_nowhere_else(host: Host) -> None:
