@@ -1,6 +1,7 @@
 """A host that has gone through base, as it looks from within and from the network."""
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 from testinfra.host import Host
@@ -21,15 +22,45 @@ def reachable(host: Host, port: int) -> str:
     return "answered"
 
 
+@pytest.fixture(scope="module")
+def neighbour(host: Host) -> Iterator[str]:
+    """Somebody behind another interface, wg0; yields how to run a program there."""
+    for command in (
+        "ip netns add neighbour",
+        "ip link add wg0 type veth peer name eth0 netns neighbour",
+        "ip address add 192.0.2.1/24 dev wg0",
+        "ip link set wg0 up",
+        "ip -n neighbour address add 192.0.2.2/24 dev eth0",
+        "ip -n neighbour link set eth0 up",
+    ):
+        host.check_output(command)
+    yield "nsenter --net=/run/netns/neighbour"
+    host.check_output("ip netns delete neighbour")
+
+
 def test_nothing_has_failed(host: Host) -> None:
     assert host.check_output("systemctl --failed --no-legend") == ""
 
 
 @pytest.mark.parametrize(
-    ("port", "happened"), [(22, "answered"), (8443, "refused"), (9100, "dropped"), (8000, "dropped")]
+    ("port", "happened"),
+    [
+        *((22, "answered"), (8443, "refused"), (9100, "dropped")),
+        *((7997, "refused"), (7999, "refused"), (8000, "dropped")),
+        *((9300, "dropped"), (9301, "dropped")),
+    ],
 )
 def test_firewall_lets_in_what_options_open(host: Host, port: int, happened: str) -> None:
     assert reachable(host, port) == happened
+
+
+@pytest.mark.parametrize(
+    ("port", "happened"), [(22, "dropped"), (9100, "refused"), (9300, "refused"), (9301, "refused")]
+)
+def test_firewall_knows_neighbours_from_others(host: Host, neighbour: str, port: int, happened: str) -> None:
+    said = host.run(f"{neighbour} timeout 2 bash -c '</dev/tcp/192.0.2.1/{port}'")
+    outcome = "refused" if "Connection refused" in said.stderr else {0: "answered", 124: "dropped"}[said.rc]
+    assert outcome == happened
 
 
 def test_firewall_lets_in_who_is_named(host: Host) -> None:
