@@ -70,7 +70,7 @@ def changes() -> None:
     management = client("realm-management")["id"]
     everything = [realm(f"/clients/{management}/roles/realm-admin")]
     realm(f"/users/{account}/role-mappings/clients/{management}", "POST", everything)
-    change("/authentication/required-actions/CONFIGURE_TOTP", enabled=False)
+    change("/authentication/required-actions/CONFIGURE_TOTP", enabled=False, defaultAction=False)
     change("/identity-provider/instances/county", config={"tokenUrl": "https://elsewhere.example"})
     change(f"/components/{realm('/components?name=directory')[0]['id']}", config={"editMode": ["WRITABLE"]})
 

@@ -74,12 +74,17 @@ def sign_in_page(host: Host, **parameters: str) -> Answer:
     return ask(host, f"{OIDC}/auth?{urlencode(asked)}")
 
 
-def sign_in(host: Host) -> Any:
-    """Sign Ada in to the chat through the page, as her browser and the chat do."""
+def give_password(host: Host, who: dict[str, str]) -> str:
+    """Give name and password on the page of the chat, as a browser does; returns where it is sent then."""
     page = sign_in_page(host, **PKCE).body
     (action,) = re.findall(r'id="kc-form-login"[^>]* action="([^"]+)"', page)
     assert action.startswith(f"{PEOPLE}{REALM}/login-actions/authenticate")
-    sent_back = ask(host, html.unescape(action).removeprefix(PEOPLE), form=ADA).location
+    return ask(host, html.unescape(action).removeprefix(PEOPLE), form=who).location
+
+
+def sign_in(host: Host) -> Any:
+    """Sign Ada in to the chat through the page, as her browser and the chat do."""
+    sent_back = give_password(host, ADA)
     assert sent_back.startswith(f"{CALLBACK}?")
     code = parse_qs(urlsplit(sent_back).query)["code"][0]
     form = {
@@ -112,6 +117,20 @@ def test_ada_signs_in_and_the_chat_learns_what_she_may(host: Host) -> None:
         assert {"admin", "user"} <= set(said["roles"])
     assert claims(tokens["id_token"])["iss"] == PEOPLE + REALM
     assert info["email"] == "ada@parrotpark.example"
+
+
+def test_who_is_new_has_to_set_up_a_second_factor(host: Host) -> None:
+    cyd = {"username": "cyd", "password": "Correct-Horse-9"}
+    password = {"type": "password", "value": cyd["password"], "temporary": False}
+    body = json.dumps({"username": "cyd", "enabled": True, "credentials": [password]})
+    assert admin(host, "/users", "--json", body).status == 201
+    (made,) = admin(host, "/users?username=cyd").json
+    try:
+        sent = urlsplit(give_password(host, cyd))
+        assert sent.path.endswith("/login-actions/required-action")
+        assert parse_qs(sent.query)["execution"] == ["CONFIGURE_TOTP"]
+    finally:
+        admin(host, f"/users/{made['id']}", "--request", "DELETE")
 
 
 def test_after_signing_out_no_token_is_worth_anything(host: Host) -> None:
