@@ -53,14 +53,68 @@ def people() -> None:
     realm("/clients", "POST", {**foreign, "publicClient": False})
 
 
+# Each of them the other way round, or another number.
+LOOSER = {
+    "sslRequired": "none",
+    "registrationAllowed": True,
+    "loginWithEmailAllowed": False,
+    "editUsernameAllowed": True,
+    "rememberMe": True,
+    "resetPasswordAllowed": False,
+    "permanentLockout": True,
+    "failureFactor": 99,
+    "waitIncrementSeconds": 1,
+    "maxFailureWaitSeconds": 2,
+    "maxDeltaTimeSeconds": 3,
+    "quickLoginCheckMilliSeconds": 4,
+    "webAuthnPolicyPasswordlessRpEntityName": "elsewhere",
+    "webAuthnPolicyPasswordlessUserVerificationRequirement": "discouraged",
+    "ssoSessionIdleTimeout": 600,
+    "ssoSessionMaxLifespan": 900,
+    "offlineSessionMaxLifespanEnabled": False,
+    "revokeRefreshToken": False,
+    "refreshTokenMaxReuse": 9,
+    "eventsEnabled": False,
+    "eventsExpiration": 7,
+}
+LOOSER_CLIENT = {
+    "enabled": False,
+    "standardFlowEnabled": False,
+    "implicitFlowEnabled": True,
+    "frontchannelLogout": True,
+    "fullScopeAllowed": False,
+    "consentRequired": True,
+    "webOrigins": ["*"],
+    "attributes": {
+        "backchannel.logout.session.required": "false",
+        "oauth2.device.authorization.grant.enabled": "true",
+        "oidc.ciba.grant.enabled": "true",
+    },
+}
+LOOSER_PROVIDER = {
+    "trustEmail": True,
+    "config": {
+        "tokenUrl": "https://elsewhere.example",
+        "useJwksUrl": "false",
+        "validateSignature": "false",
+        "pkceEnabled": "false",
+        "pkceMethod": "plain",
+        "defaultScope": "openid",
+        "syncMode": "IMPORT",
+    },
+}
+
+
 def changes() -> None:
     """Change by hand what people change by hand, and what an intruder would."""
+    change("", **LOOSER)
     change("", passwordPolicy="length(4)", bruteForceProtected=False, accessTokenLifespan=3600, supportedLocales=["de"])
     change("", smtpServer={"host": "elsewhere.example"}, attributes={"frontendUrl": "https://elsewhere.example"})
     chat, pages = client("chat"), client("pages")
     elsewhere = [*chat["redirectUris"], "https://elsewhere.example/*"]
     change(f"/clients/{chat['id']}", redirectUris=elsewhere, attributes={"pkce.code.challenge.method": ""})
-    change(f"/clients/{pages['id']}", directAccessGrantsEnabled=True, secret="another-secret-of-the-test")  # noqa: S106
+    looser = {**LOOSER_CLIENT, "directAccessGrantsEnabled": True, "secret": "another-secret-of-the-test"}
+    change(f"/clients/{pages['id']}", **looser)
     (mapper,) = [each for each in pages["protocolMappers"] if each["name"] == "groups"]
     realm(f"/clients/{pages['id']}/protocol-mappers/models/{mapper['id']}", "DELETE")
     realm("/roles/user", "DELETE")
@@ -71,7 +125,7 @@ def changes() -> None:
     everything = [realm(f"/clients/{management}/roles/realm-admin")]
     realm(f"/users/{account}/role-mappings/clients/{management}", "POST", everything)
     change("/authentication/required-actions/CONFIGURE_TOTP", enabled=False, defaultAction=False)
-    change("/identity-provider/instances/county", config={"tokenUrl": "https://elsewhere.example"})
+    change("/identity-provider/instances/county", **LOOSER_PROVIDER)
     change(f"/components/{realm('/components?name=directory')[0]['id']}", config={"editMode": ["WRITABLE"]})
 
 
