@@ -3,6 +3,8 @@
 Deleting a knowledge base or a chat in the page deletes its name only. What was uploaded is kept as long as its number
 stands anywhere in the database: in a chat, a message, a channel, a knowledge base, a model, or in a table that a later
 version brings. What is younger than a day is kept, too: it may belong to a question that is being typed.
+
+Where uploads lie in a bucket, Open WebUI leaves a copy of what people look at in its folder; that goes after a day.
 """
 
 from __future__ import annotations
@@ -38,6 +40,11 @@ def forgotten_uploads(written: Mapping[str, float], files: Set[str], now: float)
         for name, at in written.items()
         if at < now - YOUNG and (found := NUMBER.match(name)) and found.group() not in files
     }
+
+
+def copies(written: Mapping[str, float], bucket: Set[str], now: float) -> set[str]:
+    """Return the names of the uploads that are old enough and lie in the bucket as well."""
+    return {name for name, at in written.items() if at < now - YOUNG and name in bucket}
 
 
 def mentioned(cursor: Any, numbers: Iterable[str]) -> set[str]:
@@ -89,7 +96,7 @@ class Folder:
         return {path.name: path.stat().st_mtime for path in self.path.iterdir()} if self.path.exists() else {}
 
     def delete(self, name: str) -> None:
-        (self.path / name).unlink()
+        (self.path / name).unlink(missing_ok=True)  # a copy may be gone by now
 
 
 class Bucket:
@@ -122,18 +129,24 @@ def main() -> int:
     """Tidy the database that the environment file names, and the uploads."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("environment", type=Path, help="file with Open WebUI's DATABASE_URL=… and S3_…")
-    parser.add_argument("uploads", type=Path, help="the folder of uploads where there is no bucket")
+    parser.add_argument("uploads", type=Path, help="the folder of uploads or, where there is a bucket, of copies")
     options = parser.parse_args()
     settings = dict(line.partition("=")[::2] for line in options.environment.read_text().splitlines())
-    store = Bucket(settings) if settings.get("S3_BUCKET_NAME") else Folder(options.uploads)
+    folder = Folder(options.uploads)
+    bucket = Bucket(settings) if settings.get("S3_BUCKET_NAME") else None
     # Looked at first: a file that is uploaded meanwhile is not among them.
-    written = store.written()
+    here, there = folder.written(), bucket.written() if bucket else {}
     now = time.time()
     stay, files, vectors = tidy_database(settings["DATABASE_URL"], now)
-    uploads = forgotten_uploads(written, stay, now)
-    for name in uploads:
-        store.delete(name)
-    print(f"deleted {files} files, {len(uploads)} uploads and {vectors} collections of vectors")
+    gone_here = forgotten_uploads(here, stay, now) | copies(here, there.keys(), now)
+    gone_there = forgotten_uploads(there, stay, now)
+    for name in gone_here:
+        folder.delete(name)
+    for name in gone_there:
+        if bucket:
+            bucket.delete(name)
+    uploads = len(gone_here | gone_there)
+    print(f"deleted {files} files, {uploads} uploads and {vectors} collections of vectors")
     return 0
 
 

@@ -32,3 +32,8 @@ def test_vectors_go_when_nothing_knows_their_number(tidy: ModuleType) -> None:
 def test_an_upload_goes_when_it_is_old_and_belongs_to_no_file(tidy: ModuleType) -> None:
     written = {f"{ONE}_a.txt": float(OLD), f"{TWO}_b.txt": float(OLD), f"{ONE}.pdf": float(NEW), "cat.png": float(OLD)}
     assert tidy.forgotten_uploads(written, {TWO}, NOW) == {f"{ONE}_a.txt"}
+
+
+def test_a_copy_goes_when_it_is_old_and_the_bucket_has_it(tidy: ModuleType) -> None:
+    written = {"a.txt": float(OLD), "b.txt": float(NEW), "not moved.txt": float(OLD)}
+    assert tidy.copies(written, {"a.txt", "b.txt"}, NOW) == {"a.txt"}
