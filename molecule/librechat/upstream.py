@@ -1,29 +1,20 @@
-"""What LibreChat stands between: a gateway, an S3 bucket, an OpenID Connect provider, each the least that is strict.
+"""What LibreChat stands between: a gateway and an S3 bucket, each the least that is strict.
 
-`upstream.py gateway | bucket | provider` serves one of them. The provider signs in whom the cookie `person` names.
+`upstream.py gateway | bucket` serves one of them.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
 import re
-import secrets
-import ssl
-import subprocess
 import sys
 import time
-from http import cookies
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from zlib import crc32
-
-FOLDER = "/etc/upstream"
-CALLBACK = "https://chat.parrotpark.example/oauth/openid/callback"
-AFTER_LOGOUT = "https://chat.parrotpark.example/login"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -138,90 +129,9 @@ def epoch(stamp: str) -> float:
     return time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%SZ")) - time.timezone
 
 
-class Provider(Handler):
-    """Issues codes for tokens to one client that proves itself twice, and ends sessions by the token it gave."""
-
-    issuer = "https://localhost:8443"
-    people: ClassVar = {"ada": ["user"], "grace": ["user", "admin"], "eve": []}
-    codes: ClassVar[dict[str, dict[str, str]]] = {}
-    ended: ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        paths = {"authorization_endpoint": "auth", "token_endpoint": "token", "userinfo_endpoint": "userinfo"}
-        paths |= {"end_session_endpoint": "logout", "jwks_uri": "jwks"}
-        if url.path == "/.well-known/openid-configuration":
-            places = {name: f"{self.issuer}/{path}" for name, path in paths.items()}
-            self.reply(200, {"issuer": self.issuer, "id_token_signing_alg_values_supported": ["RS256"], **places})
-        elif url.path == "/jwks":
-            said = subprocess.check_output(["openssl", "rsa", "-in", f"{FOLDER}/key.pem", "-noout", "-modulus"])
-            number = base64url(bytes.fromhex(said.decode().strip().partition("=")[2]))
-            self.reply(200, {"keys": [{"kty": "RSA", "alg": "RS256", "kid": "1", "e": "AQAB", "n": number}]})
-        elif url.path == "/auth" and query["redirect_uri"] == CALLBACK and query["code_challenge_method"] == "S256":
-            code = secrets.token_hex()
-            person = cookies.SimpleCookie(self.headers["Cookie"])["person"].value
-            self.codes[code] = {"person": person, "challenge": query["code_challenge"]}
-            back = urlencode({"code": code, "state": query["state"], "iss": self.issuer})
-            self.reply(302, Location=f"{CALLBACK}?{back}")
-        elif url.path == "/userinfo":
-            claims = json.loads(unbase64url(self.headers["Authorization"].split(".")[1]))
-            self.reply(200, {"sub": claims["sub"], **about(claims["sub"])}, **{"Content-Type": "application/json"})
-        elif url.path == "/logout" and query["post_logout_redirect_uri"] == AFTER_LOGOUT:
-            self.ended.append(json.loads(unbase64url(query["id_token_hint"].split(".")[1]))["sub"])
-            self.reply(302, Location=AFTER_LOGOUT)
-        elif url.path == "/ended":
-            self.reply(200, self.ended)
-        else:
-            self.reply(400, {"error": "invalid_request"})
-
-    def do_POST(self) -> None:
-        form = {name: values[0] for name, values in parse_qs(self.body().decode()).items()}
-        basic = base64.b64decode((self.headers["Authorization"] or "").removeprefix("Basic ")).decode()
-        client = [unquote(part) for part in basic.split(":")] if basic else [form["client_id"], form["client_secret"]]
-        code = self.codes.pop(form["code"], None)
-        if client != ["chat", "the-client-secret-of-the-test"]:
-            self.reply(401, {"error": "invalid_client"})
-        elif not code or base64url(hashlib.sha256(form["code_verifier"].encode()).digest()) != code["challenge"]:
-            self.reply(400, {"error": "invalid_grant"})
-        else:
-            person = code["person"]
-            now = int(time.time())
-            claims = {"iss": self.issuer, "aud": "chat", "sub": person, "iat": now, "exp": now + 300}
-            access = {**claims, "realm_access": {"roles": self.people[person]}}
-            tokens = {"access_token": token(access), "id_token": token({**claims, **about(person)})}
-            said = {"token_type": "Bearer", "expires_in": 300, "refresh_token": secrets.token_hex(), **tokens}
-            self.reply(200, said, **{"Content-Type": "application/json"})
-
-
-def about(person: str) -> dict[str, object]:
-    mail = f"{person}@parrotpark.example"
-    return {"name": person.title(), "preferred_username": person, "email": mail, "email_verified": True}
-
-
-def base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
-
-
-def unbase64url(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "==")
-
-
-def token(claims: dict[str, object]) -> str:
-    parts = [{"alg": "RS256", "kid": "1"}, claims]
-    text = ".".join(base64url(json.dumps(part).encode()) for part in parts)
-    sign = ["openssl", "dgst", "-sha256", "-sign", f"{FOLDER}/key.pem"]
-    return f"{text}.{base64url(subprocess.check_output(sign, input=text.encode()))}"
-
-
 def main() -> None:
-    port, handler = {"gateway": (8001, Gateway), "bucket": (8002, Bucket), "provider": (8443, Provider)}[sys.argv[1]]
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    if handler is Provider:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(f"{FOLDER}/cert.pem", f"{FOLDER}/key.pem")
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.serve_forever()
+    port, handler = {"gateway": (8001, Gateway), "bucket": (8002, Bucket)}[sys.argv[1]]
+    ThreadingHTTPServer(("127.0.0.1", port), handler).serve_forever()
 
 
 main()

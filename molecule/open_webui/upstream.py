@@ -1,4 +1,5 @@
-"""A gateway that answers every chat with the same words, and embeds as strictly as vLLM: what is too long is refused.
+"""A gateway that answers every chat with the same words, or names the tools it got, and embeds as strictly as vLLM:
+what is too long is refused.
 
 To a model of any script a character may be a token, so every character counts as one here.
 """
@@ -26,7 +27,8 @@ class Upstream(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != "Bearer the-upstream-key-of-the-test":
             self.send_error(401)
         elif self.path != "/v1/embeddings":
-            message = {"role": "assistant", "content": "The capital is Paris."}
+            tools = [tool["function"]["name"] for tool in request.get("tools", [])]
+            message = {"role": "assistant", "content": f"I could call {tools}." if tools else "The capital is Paris."}
             self.answer({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
         elif max(map(len, request["input"])) > CONTEXT - AROUND:
             self.send_error(400)

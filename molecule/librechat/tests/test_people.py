@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from testinfra.host import Host
 
+from tests.browser import Answer, Curl, come_back
+
 CHAT = "http://127.0.0.1:3080"
-
-type Curl = Callable[..., Answer]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a server has said."""
-
-    status: int
-    headers: dict[str, str]
-    body: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    @property
-    def cookie(self) -> str:
-        return self.headers["set-cookie"].partition(";")[0]
+WAY_IN = f"{CHAT}/oauth/openid"
 
 
 @dataclass(frozen=True)
@@ -40,7 +22,7 @@ class Person:
 
     cookie: str
     token: str
-    curl: Callable[..., Answer]
+    curl: Curl
 
     def ask(self, method: str, path: str, *arguments: str, given: str = "") -> Answer:
         who = f"Authorization: Bearer {self.token}"
@@ -48,36 +30,9 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def curl(host: Host) -> Callable[..., Answer]:
-    """Asks for an address."""
-
-    def curl(url: str, *arguments: str, given: str = "") -> Answer:
-        command = shlex.join(["curl", "--silent", "--show-error", "--max-time", "60", "-i", *arguments, url])
-        said = host.check_output(f"printf %s {shlex.quote(given)} | {command}")
-        head, _, body = said.replace("\r\n", "\n").partition("\n\n")
-        first, *lines = head.splitlines()
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        return Answer(int(first.split()[1]), headers, body)
-
-    return curl
-
-
-@pytest.fixture(scope="module")
-def come_back(curl: Callable[..., Answer]) -> Callable[[str], Answer]:
-    """Lets somebody sign in at the provider, and come back."""
-
-    def come_back(person: str) -> Answer:
-        sent = curl(f"{CHAT}/oauth/openid")
-        back = urlsplit(curl(sent.headers["location"], "--cookie", f"person={person}").headers["location"])
-        return curl(f"{CHAT}{back.path}?{back.query}", "--cookie", sent.cookie)
-
-    return come_back
-
-
-@pytest.fixture(scope="module")
-def sign_in(curl: Callable[..., Answer], come_back: Callable[[str], Answer]) -> Callable[[str], Person]:
+def sign_in(curl: Curl) -> Callable[[str], Person]:
     def sign_in(person: str) -> Person:
-        cookie = come_back(person).cookie
+        cookie = come_back(curl, WAY_IN, person).cookie
         token = curl(f"{CHAT}/api/auth/refresh", "--request", "POST", "--cookie", cookie).json["token"]
         return Person(cookie, token, curl)
 
@@ -100,7 +55,7 @@ def upload(person: Person, content: str, kind: str = "text/plain") -> Answer:
 def test_the_page_sends_people_to_the_provider(curl: Curl) -> None:
     assert curl(f"{CHAT}/").headers["location"] == "/login"
     assert curl(f"{CHAT}/login").headers["location"] == "/oauth/openid"
-    assert curl(f"{CHAT}/oauth/openid").headers["location"].startswith("https://localhost:8443/auth?")
+    assert curl(WAY_IN).headers["location"].startswith("https://localhost:8443/auth?")
     assert curl(f"{CHAT}/api/config").json["emailLoginEnabled"] is False
 
 
@@ -115,14 +70,14 @@ def test_the_role_of_administrators_makes_one(curl: Curl, sign_in: Callable[[str
     assert user["role"] == "ADMIN"
 
 
-def test_who_lacks_the_role_is_refused_in_words(curl: Curl, come_back: Callable[[str], Answer]) -> None:
-    refused = come_back("eve").headers
+def test_who_lacks_the_role_is_refused_in_words(curl: Curl) -> None:
+    refused = come_back(curl, WAY_IN, "eve").headers
     assert "set-cookie" not in refused
     assert "Authentication failed." in curl(CHAT + refused["location"]).body
 
 
 def test_a_sign_in_of_another_browser_is_refused(curl: Curl) -> None:
-    sent = curl(f"{CHAT}/oauth/openid").headers["location"]
+    sent = curl(WAY_IN).headers["location"]
     back = urlsplit(curl(sent, "--cookie", "person=ada").headers["location"])
     assert "error=auth_failed" in curl(f"{CHAT}{back.path}?{back.query}").headers["location"]
 

@@ -9,6 +9,7 @@ import pytest
 from testinfra.host import Host
 
 from tests.documents import KINDS, pdf
+from tests.open_webui import sql
 
 type Ask = Callable[..., Any]
 type Upload = Callable[[str, bytes], Any]
@@ -23,11 +24,6 @@ LONG = {
     "emoji": "🦜🌳👩👩👧👦🏛" * 200,
 }
 UPLOADS = "/srv/data/open_webui/uploads"
-
-
-def sql(host: Host, query: str, number: str) -> str:
-    psql = "runuser --user=postgres -- psql --quiet --tuples-only --no-align --set=id=%s open_webui"
-    return str(host.check_output(f"echo %s | {psql}", query, number))
 
 
 @pytest.mark.parametrize("kind", KINDS)
