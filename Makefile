@@ -35,10 +35,11 @@ COMPILE := uv pip compile --universal --python-version 3.12 --generate-hashes --
 # Two hosts that install vLLM each take a quarter of an hour: only by name, and where the role has changed.
 BY_NAME := vllm-alternative
 SCENARIOS := $(filter-out $(BY_NAME),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
-# Of the second shapes of roles only this one, by its number: CI takes them in turn.
+# Any number: of the second shapes of roles only the one whose turn it is.
 TURN ?=
 ALTERNATIVES := $(filter %-alternative,$(SCENARIOS))
-ROLES := $(if $(TURN),$(filter-out $(ALTERNATIVES),$(SCENARIOS)) $(word $(TURN),$(ALTERNATIVES)),$(SCENARIOS))
+CHOSEN = $(word $(shell echo $$(($(TURN) % $(words $(ALTERNATIVES)) + 1))),$(ALTERNATIVES))
+ROLES = $(if $(TURN),$(filter-out $(ALTERNATIVES),$(SCENARIOS)) $(CHOSEN),$(SCENARIOS))
 
 # Debian's packages that the tests need on top of what the doctor names.
 TEST_PACKAGES := chromium hcloud-cli libnss3-tools

@@ -38,9 +38,12 @@ def role_of(scenario: str) -> str:
 
 
 def prepared_with(scenario: str) -> list[str]:
-    """Name the roles that a scenario's machine gets first."""
+    """Name the roles that a scenario's machine gets first, also by the preparation of another scenario."""
     prepare = ROOT / "molecule" / scenario / "prepare.yml"
-    return re.findall(r"^ *- role: (\w+)$", prepare.read_text(), re.MULTILINE) if prepare.exists() else []
+    text = prepare.read_text() if prepare.exists() else ""
+    others = re.findall(r"import_playbook: \.\./([\w-]+)/prepare\.yml$", text, re.MULTILINE)
+    roles = re.findall(r"^ *- role: (\w+)$", text, re.MULTILINE)
+    return [*roles, *(role for other in others for role in prepared_with(other))]
 
 
 def main() -> int:

@@ -16,7 +16,15 @@ from tests.scenarios import SCENARIOS, concerned
         (["roles/wish/tasks/main.yml", "README.md"], []),  # it has no scenario
         (
             ["roles/postgresql/vars/main.yml"],  # the others begin with a database
-            ["keycloak", "keycloak_realm", "librechat", "litellm", "open_webui", "postgresql"],
+            [
+                "keycloak",
+                "keycloak_realm",
+                "librechat",
+                "litellm",
+                "open_webui",
+                "open_webui-alternative",
+                "postgresql",
+            ],
         ),
         (["roles/keycloak/vars/main.yml"], ["keycloak", "keycloak_realm"]),
         ([], []),
