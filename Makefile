@@ -32,8 +32,9 @@ COOLING_OFF ?= 14 days
 KEEP ?=
 COMPILE := uv pip compile --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header
 
-# Two hosts that install vLLM each take a quarter of an hour: only by name, and where the role has changed.
-BY_NAME := vllm-alternative
+# Two hosts that install vLLM each take a quarter of an hour, and LiteLLM with Debian's npm takes its minutes a second
+# time: only by name, and where the role has changed.
+BY_NAME := litellm-alternative vllm-alternative
 SCENARIOS := $(filter-out $(BY_NAME),$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 # Any number: of the second shapes of roles only the one whose turn it is.
 TURN ?=

@@ -21,6 +21,7 @@ from tests.scenarios import SCENARIOS, concerned
                 "keycloak_realm",
                 "librechat",
                 "litellm",
+                "litellm-alternative",
                 "open_webui",
                 "open_webui-alternative",
                 "postgresql",
