@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
@@ -93,3 +94,11 @@ def test_the_cards_of_the_offers_reach_the_models_and_the_fingerprint(home: Path
     assert [model["config"].get("tensor-parallel-size") for model in two["vllm_models"]] == [2, None]
     assert two["golden_image_fingerprint"]["whole"] != one["golden_image_fingerprint"]["whole"]
     assert two["scheduler_config"]["offers"] == given["parrotpark_gpu_offers"]
+
+
+@pytest.mark.parametrize(("computes", "units"), [("cuda", ["parrotpark-gpu-health.service"]), ("cpu", [])])
+def test_no_model_starts_before_its_cards_are_checked(home: Path, computes: str, units: list[str]) -> None:
+    given = inputs(str(home)) | {"parrotpark_accelerator": computes, "parrotpark_gpu_monthly_cap": 1}
+    offer = {**given["parrotpark_gpu_offers"][0], "gpu": {"card": "L4", "count": 1}}
+    assert wired({**given, "parrotpark_gpu_offers": [offer]})["vllm_requires"] == units
+    assert all((ROOT / f"roles/gpu_health/templates/{unit}.j2").exists() for unit in units)
