@@ -42,6 +42,12 @@ def test_nothing_has_failed(host: Host) -> None:
     assert host.check_output("systemctl --failed --no-legend") == ""
 
 
+def test_what_ansible_sends_is_compiled_once_since_the_boot(host: Host) -> None:
+    folder = host.file("/run/ansible")
+    assert (folder.user, folder.mode) == ("root", 0o700)
+    assert len(folder.listdir()) > 20
+
+
 @pytest.mark.parametrize(
     ("port", "happened"),
     [
