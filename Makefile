@@ -146,12 +146,13 @@ test: ## Unit tests, then the whole stack and its tests
 	@$(MAKE) up
 	@$(MAKE) e2e
 
-# Python's tests use packages of Node, too.
+# Python's tests use packages of Node, too. Node leaves a pipe that it writes to non-blocking, with which Ansible refuses to
+# work: so it gets one of its own.
 unit: packages .venv/dev ## Unit tests, of Python and of the stand-ins in Node
 	set -e; for stand_in in src/localcloud/demo/stand_ins/*/package.json; do \
 	  npm --prefix "$$(dirname "$$stand_in")" ci --ignore-scripts --silent; \
 	  npm --prefix "$$(dirname "$$stand_in")" test; \
-	done
+	done 2>&1 | cat
 	pytest --numprocesses=$(JOBS) --dist=worksteal
 
 e2e: packages test-packages .venv/dev ## Use the running stack as its users do
