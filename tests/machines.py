@@ -15,6 +15,7 @@ from hcloud.actions.client import BoundAction
 from hcloud.images import Image
 from hcloud.server_types import ServerType
 from hcloud.servers.client import BoundServer
+from testinfra.host import Host
 
 from localcloud import paths
 from localcloud.machine.network import namespace
@@ -162,3 +163,14 @@ def client(project: str) -> Client:
     """
     token = (paths.TOKENS / project).read_text()
     return Client(token, api_endpoint=f"http://{paths.GATEWAY}:{paths.API_PORT}/v1", poll_interval=0.2)
+
+
+def unread(host: Host, unit: str) -> str:
+    """Return what a unit has said since this was last asked.
+
+    Not by `--invocation`: of a service that ended before the journal took what it had said, the journal no longer knows
+    in which run that was.
+    """
+    host.check_output("journalctl --sync")
+    journal = "journalctl --cursor-file=/run/%s.read --unit=%s --no-pager --output=cat"
+    return str(host.check_output(journal, unit, unit))

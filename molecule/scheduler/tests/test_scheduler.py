@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from testinfra.host import Host
 
+from tests.machines import unread
+
 SERVICE, TIMER = "parrotpark-keep.service", "parrotpark-keep.timer"
 GPU_PROJECT = "/etc/parrotpark/credentials/gpu"
 
@@ -29,11 +31,8 @@ def keep(host: Host) -> int:
     """Run it; returns its exit status. What of the timer's was under way, from before a change, is awaited first."""
     host.run("systemctl start %s", SERVICE)
     host.run("systemctl reset-failed %s", SERVICE)  # it refuses a sixth start within ten seconds
+    unread(host, SERVICE)
     return int(host.run("systemctl start %s", SERVICE).rc)
-
-
-def last_words(host: Host) -> str:
-    return str(host.check_output("journalctl --unit=%s --invocation=0 --no-pager --output=cat", SERVICE))
 
 
 def test_the_timer_runs_now_and_at_boot(host: Host) -> None:
@@ -74,13 +73,13 @@ def test_status_tells_wish_and_image(host: Host) -> None:
 @pytest.mark.usefixtures("awake")
 def test_without_an_image_it_says_what_to_do(host: Host) -> None:
     assert keep(host) == 1
-    assert "make wake" in last_words(host)
+    assert "make wake" in unread(host, SERVICE)
 
 
 @pytest.mark.usefixtures("wrong_token")
 def test_a_refused_token_is_named(host: Host) -> None:
     assert keep(host) == 1
-    assert GPU_PROJECT in last_words(host)
+    assert GPU_PROJECT in unread(host, SERVICE)
 
 
 def test_secrets_are_roots_alone(host: Host) -> None:
