@@ -15,6 +15,7 @@ ROUNDS ?= 5
 LINES ?= 100
 # Only the scenarios that are affected by what has changed since this commit.
 SINCE ?=
+TESTS ?=
 # Scenarios of molecule, and unit tests, at a time: one more than there are processors, as each waits at times. The largest
 # scenarios take 3 GB of memory.
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
@@ -161,10 +162,10 @@ e2e: packages test-packages .venv/dev ## Use the running stack as its users do
 screenshots: packages test-packages .venv/dev ## Take the pictures of docs/people.md again
 	pytest tests/e2e/test_people.py tests/e2e/test_budgets.py --screenshots docs/screenshots
 
-conformance: packages test-packages .venv/dev ## Test the local cloud, by its API's own clients and in its machines
+conformance: packages test-packages .venv/dev ## Test the local cloud, by its API's own clients and in its machines [TESTS='not power_cut']
 	@python -m localcloud start
 	@python -m localcloud.demo.stand_ins.versitygw /var/lib/parrotpark/localcloud/artifacts/versitygw conformance
-	pytest tests/conformance
+	pytest tests/conformance $(if $(TESTS),-k '$(TESTS)')
 
 openstack: packages test-packages .venv/dev ## Test the OpenStack provider, and the running stack on it, against a real OpenStack built from packages; not in CI
 	@python3 src/localcloud/demo/doctor.py --install mariadb-server rabbitmq-server
