@@ -32,13 +32,14 @@ class Archive(zipimporter):
         import os
         from pathlib import Path
 
-        source = self.get_data(self.get_filename(fullname))
+        path = self.get_filename(fullname)
+        source = self.get_data(path)
         kept = Path(KEPT, hashlib.sha256(MAGIC_NUMBER + source).hexdigest())
         code: CodeType
         try:
             code = marshal.loads(kept.read_bytes())  # noqa: S302 - what root has written
         except (OSError, EOFError, ValueError, TypeError):
-            code = compile(source, self.get_filename(fullname), "exec", dont_inherit=True)
+            code = compile(source, path, "exec", dont_inherit=True)
             written = kept.with_suffix(f".{os.getpid()}")
             try:
                 kept.parent.mkdir(mode=0o700, exist_ok=True)
