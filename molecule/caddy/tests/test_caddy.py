@@ -137,6 +137,42 @@ def test_a_stream_is_not_held_back(host: Host) -> None:
     assert first.split()[0] == "8080"
 
 
+# Answers a request's headers with its own, and the request's body with the number of its bytes, as soon as it has each.
+EARLY = """
+import socket
+with socket.create_server(('127.0.0.1', 8101)) as server:
+    while True:
+        client, _ = server.accept()
+        with client, client.makefile('rb') as lines:
+            head = b''.join(iter(lines.readline, b'\\r\\n'))
+            client.sendall(b'HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n')
+            count = b'%d' % len(lines.read(9)) if head.startswith(b'POST') else b'healthy'
+            client.sendall(b'%x\\r\\n%s\\r\\n0\\r\\n\\r\\n' % (len(count), count))
+"""
+# Sends a request whose body comes a little later than its headers; prints what is answered.
+LATE = """
+import http.client, time
+for _ in range(10):
+    connection = http.client.HTTPConnection('192.0.2.1', 8001)
+    connection.putrequest('POST', '/')
+    connection.putheader('Content-Length', '9')
+    connection.endheaders()
+    time.sleep(0.2)
+    connection.send(b'123456789')
+    print(connection.getresponse().read().decode() or 'nothing')
+"""
+
+
+@pytest.mark.usefixtures("overlay")
+def test_an_answer_is_whole_though_it_begins_before_the_request_has_ended(host: Host) -> None:
+    host.check_output("systemd-run --quiet --unit=test-early python3 -c %s", EARLY)
+    try:
+        host.check_output("curl --silent --retry 20 --retry-all-errors --retry-delay 1 --fail %s", ENDPOINT)
+        assert host.check_output("python3 -c %s", LATE).split() == ["9"] * 10
+    finally:
+        host.check_output("systemctl stop test-early")
+
+
 def test_browsers_are_told_to_load_nothing_from_elsewhere_and_not_to_insist_on_the_internal_ca(host: Host) -> None:
     with serving(host, 8080):
         headers = browse(host, "/", "--head --request GET").lower()
