@@ -53,7 +53,11 @@ def test_processes_on_cards_speak_over_the_host_itself_or_the_network_of_the_hos
 
 def test_processors_have_no_variables_of_cards() -> None:
     cards, processors = (environment("model.env.j2", device) for device in ("cuda", "cpu"))
-    assert processors == {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "TORCHDYNAMO_DISABLE": "1"}
+    assert processors == {
+        "OMP_WAIT_POLICY": "passive",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "TORCHDYNAMO_DISABLE": "1",
+    }
     assert not cards.keys() & processors.keys()
 
 
