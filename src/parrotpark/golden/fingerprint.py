@@ -94,8 +94,9 @@ def _shape(file: Path) -> str:
         return _content(file)
     import yaml  # here, as the entry server only compares fingerprints, and has no YAML
 
+    parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same and ten times as fast, where it was compiled
     try:
-        return _digest(yaml.serialize_all(yaml.compose_all(file.read_text(encoding="utf-8"), yaml.SafeLoader)))
+        return _digest(yaml.serialize_all(yaml.compose_all(file.read_text(encoding="utf-8"), parser)))
     except (yaml.YAMLError, UnicodeError):
         return _content(file)
 

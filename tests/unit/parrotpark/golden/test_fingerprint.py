@@ -13,6 +13,7 @@ from parrotpark.golden import fingerprint as module
 from parrotpark.golden.fingerprint import Fingerprint, FingerprintError, changed_parts, fingerprint
 from parrotpark.shared.lease import MAX_LENGTH
 
+ROOT = Path(__file__).parents[4]
 VALUES: dict[str, object] = {"image": "debian-13", "models": [{"name": "a"}]}
 
 
@@ -141,11 +142,16 @@ def test_whatever_stands_in_a_yaml_file_counts(root: Path, text: str) -> None:
     assert len(seen) == 3
 
 
+def test_the_same_comes_out_without_the_compiled_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = fingerprint(ROOT, ["roles", "playbooks"], {})
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    assert fingerprint(ROOT, ["roles", "playbooks"], {}) == compiled
+
+
 def test_roles_that_shape_a_host_take_no_other_role_with_them() -> None:
     """What `meta` says does not count; a dependency would shape the host."""
-    roles = Path(__file__).parents[4] / "roles"
     assert [
-        path for path in roles.glob("*/meta/main.yml") if yaml.safe_load(path.read_text()).get("dependencies")
+        path for path in ROOT.glob("roles/*/meta/main.yml") if yaml.safe_load(path.read_text()).get("dependencies")
     ] == []
 
 
