@@ -177,6 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.geteuid() != 0:
         print("the local cloud needs root: run this with sudo", file=sys.stderr)
         return 1
+    os.umask(0o022)  # what it makes are roots of machines, which all their users have to enter
     run: dict[str, Callable[[], None]] = {
         "start": start,
         "stop": stop,

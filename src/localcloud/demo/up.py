@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -64,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--since", required=True, help="JSON that localcloud.demo.meter printed before the run began")
     parser.add_argument("--model", help="hub name with its commit, or folder, of the model that answers")
     options = parser.parse_args(argv)
+    os.umask(0o022)  # images are made of what the steps make, and their users have to read it
     try:
         remember(options.model)
     except ModelError as error:

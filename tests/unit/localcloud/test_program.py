@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from localcloud import __main__ as program
 from localcloud import daemon
+from localcloud.demo import up
+from parrotpark.control.models import ModelError
 
+STRICT = 0o077
 DOCUMENT = Path(__file__).parents[3] / "docs/local.md"
 ASK = "import sys, {}; print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('localcloud')))"
 
@@ -52,3 +58,30 @@ def test_the_cloud_is_as_small_as_the_documentation_says() -> None:
     assert promised
     lines = sum(len(path.read_text().splitlines()) for path in daemon.program() if path.suffix == ".py")
     assert 0 <= int(promised[1].replace(",", "")) - lines < 1000, f"it has {lines}"
+
+
+@pytest.fixture
+def seen() -> Iterator[list[int]]:
+    """Masks of files' modes that were in force; whoever runs the program has a strict one."""
+    before = os.umask(STRICT)
+    yield []
+    os.umask(before)
+
+
+def test_the_users_of_machines_can_enter_them_however_strict_the_umask_is(
+    monkeypatch: pytest.MonkeyPatch, seen: list[int]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(program, "status", lambda: seen.append(os.umask(STRICT)))
+    assert program.main(["status"]) == 0
+    assert seen == [0o022]
+
+
+def test_so_can_those_of_images(monkeypatch: pytest.MonkeyPatch, seen: list[int]) -> None:
+    def remember(_: str | None) -> None:
+        seen.append(os.umask(STRICT))
+        raise ModelError
+
+    monkeypatch.setattr(up, "remember", remember)
+    assert up.main(["--since", "{}"]) == 2
+    assert seen == [0o022]
