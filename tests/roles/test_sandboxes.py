@@ -34,6 +34,24 @@ MOSTLY = {
 }
 OWN = {"CapabilityBoundingSet", "RestrictAddressFamilies", "SystemCallFilter", "UMask"}  # each as it needs them
 
+# Every container's; and what each of them sets as it needs it.
+CONTAINED = {
+    "DropCapability=all",
+    "IPAddressDeny=any",
+    "LogDriver=passthrough",
+    "Network=host",
+    "NoNewPrivileges=true",
+    "Pull=never",  # the role does, and says how far it is
+    "ReadOnly=true",
+    "Restart=always",
+    "RestartSec=5",
+    "StartLimitIntervalSec=0",
+    "WantedBy=multi-user.target",
+}
+CONTAINERS_OWN = {"ContainerName", "Group", "IPAddressAllow", "Image", "MemoryMax", "TimeoutStartSec", "User"}
+
+CONTAINERS = sorted(ROLES.glob("*/templates/*.container.j2"))
+
 # Without those whose sandbox is a drop-in beside them, and those of containers, which Podman shuts away.
 UNITS = [
     path
@@ -51,6 +69,15 @@ def test_a_unit_has_the_common_sandbox(unit: Path) -> None:
     assert {line.partition("=")[0] for line in lines} >= OWN
 
 
-@pytest.mark.parametrize("unit", sorted(ROLES.glob("*/templates/*.service.j2")), ids=lambda path: path.name)
+@pytest.mark.parametrize("unit", CONTAINERS, ids=lambda path: path.name)
+def test_a_container_is_shut_away_and_started_like_the_others(unit: Path) -> None:
+    lines = set(unit.read_text().splitlines())
+    assert lines >= CONTAINED
+    assert {line.partition("=")[0] for line in lines} >= CONTAINERS_OWN
+
+
+@pytest.mark.parametrize(
+    "unit", [*sorted(ROLES.glob("*/templates/*.service.j2")), *CONTAINERS], ids=lambda path: path.name
+)
 def test_the_journal_names_a_unit_in_words(unit: Path) -> None:
     assert re.search(r"^\[Unit\]\nDescription=[A-Z]", unit.read_text(), re.MULTILINE)
