@@ -68,6 +68,7 @@ LOOSER = {
     "maxDeltaTimeSeconds": 3,
     "quickLoginCheckMilliSeconds": 4,
     "webAuthnPolicyPasswordlessRpEntityName": "elsewhere",
+    "webAuthnPolicyPasswordlessResidentKey": "discouraged",
     "webAuthnPolicyPasswordlessUserVerificationRequirement": "discouraged",
     "ssoSessionIdleTimeout": 600,
     "ssoSessionMaxLifespan": 900,

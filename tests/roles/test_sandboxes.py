@@ -9,6 +9,7 @@ import pytest
 
 ROLES = Path(__file__).parents[2] / "roles"
 COMMON = {
+    "[Service]",
     "LockPersonality=true",
     "NoNewPrivileges=true",
     "ProtectClock=true",
@@ -36,6 +37,10 @@ OWN = {"CapabilityBoundingSet", "RestrictAddressFamilies", "SystemCallFilter", "
 
 # Every container's; and what each of them sets as it needs it.
 CONTAINED = {
+    "[Unit]",
+    "[Container]",
+    "[Service]",
+    "[Install]",
     "DropCapability=all",
     "IPAddressDeny=any",
     "LogDriver=passthrough",
@@ -55,25 +60,28 @@ CONTAINERS = sorted(ROLES.glob("*/templates/*.container.j2"))
 # Without those whose sandbox is a drop-in beside them, and those of containers, which Podman shuts away.
 UNITS = [
     path
-    for path in sorted((*ROLES.glob("*/templates/*"), *ROLES.glob("*/files/*.conf")))
-    if "[Service]" in path.read_text()
-    and path.name != "parrotpark-keep.service.j2"
-    and ".container" not in path.suffixes
+    for path in sorted((*ROLES.glob("*/templates/*.service.j2"), *ROLES.glob("*/*/*sandbox.conf*")))
+    if path.name != "parrotpark-keep.service.j2"
 ]
+
+
+def _keys(lines: set[str]) -> set[str]:
+    return {line.partition("=")[0] for line in lines}
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: f"{path.parts[-3]}: {path.name}")
 def test_a_unit_has_the_common_sandbox(unit: Path) -> None:
     lines = set(unit.read_text().splitlines())
     assert lines >= COMMON | {line for line, without in MOSTLY.items() if unit.parts[-3] not in without}
-    assert {line.partition("=")[0] for line in lines} >= OWN
+    assert _keys(lines) >= OWN
+    assert "IPAddressDeny=any" in lines or "IPAddressAllow" not in _keys(lines)
 
 
 @pytest.mark.parametrize("unit", CONTAINERS, ids=lambda path: path.name)
 def test_a_container_is_shut_away_and_started_like_the_others(unit: Path) -> None:
     lines = set(unit.read_text().splitlines())
     assert lines >= CONTAINED
-    assert {line.partition("=")[0] for line in lines} >= CONTAINERS_OWN
+    assert _keys(lines) >= CONTAINERS_OWN
 
 
 @pytest.mark.parametrize(
@@ -81,3 +89,9 @@ def test_a_container_is_shut_away_and_started_like_the_others(unit: Path) -> Non
 )
 def test_the_journal_names_a_unit_in_words(unit: Path) -> None:
     assert re.search(r"^\[Unit\]\nDescription=[A-Z]", unit.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("unit", sorted(ROLES.glob("*/templates/*.timer.j2")), ids=lambda path: path.name)
+def test_a_timer_runs_from_the_boot_on(unit: Path) -> None:
+    lines = set(unit.read_text().splitlines())
+    assert lines >= {"[Unit]", "[Timer]", "[Install]", "WantedBy=timers.target"}

@@ -28,3 +28,5 @@ def test_its_settings_are_its_owners(host: Host, path: str) -> None:
 
 def test_nothing_filters_its_packets(host: Host) -> None:
     assert "table inet host" not in host.check_output("nft list tables")
+    assert not host.service("nftables").is_running
+    assert not host.service("nftables").is_enabled

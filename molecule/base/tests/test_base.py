@@ -32,6 +32,7 @@ def neighbour(host: Host) -> Iterator[str]:
         "ip link set wg0 up",
         "ip -n neighbour address add 192.0.2.2/24 dev eth0",
         "ip -n neighbour link set eth0 up",
+        "ip -n neighbour route add default via 192.0.2.1",
     ):
         host.check_output(command)
     yield "nsenter --net=/run/netns/neighbour"
@@ -88,6 +89,12 @@ def test_only_root_reaches_the_metadata_service(host: Host) -> None:
     assert host.run(METADATA.format("169.254.169.254")).rc == 0
     for address in ("169.254.169.254", "169.254.42.42"):
         assert "Connection refused" in host.run(f"runuser --user=nobody -- {METADATA.format(address)}").stderr
+
+
+def test_who_is_behind_the_host_does_not_reach_the_metadata_service(host: Host, neighbour: str) -> None:
+    host.check_output("sysctl --write net.ipv4.conf.wg0.forwarding=1")
+    for address in ("169.254.169.254", "169.254.42.42"):
+        assert "Connection refused" in host.run(f"{neighbour} {METADATA.format(address)}").stderr
 
 
 @pytest.mark.parametrize(

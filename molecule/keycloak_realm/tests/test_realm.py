@@ -44,6 +44,7 @@ DECLARED = {
         "maxDeltaTimeSeconds": 43200,
         "quickLoginCheckMilliSeconds": 0,
         "webAuthnPolicyPasswordlessRpEntityName": r'The "Aviary" & Sons: 100 % {fun} \n',
+        "webAuthnPolicyPasswordlessResidentKey": "required",
         "webAuthnPolicyPasswordlessUserVerificationRequirement": "required",
         "accessTokenLifespan": 420,
         "ssoSessionIdleTimeout": 18000,

@@ -77,6 +77,10 @@ def test_further_settings_win(host: Host) -> None:
     assert as_superuser(host, "SHOW log_line_prefix") == "it's %m [%p]"
 
 
+def test_speaks_english_whatever_the_host_speaks(host: Host) -> None:
+    assert as_superuser(host, "SHOW lc_messages") == "C.UTF-8"
+
+
 def test_settings_hide_nowhere_else(host: Host) -> None:
     assert "ALTER SYSTEM is not allowed" in as_superuser(host, "ALTER SYSTEM SET work_mem = 4096")
 
