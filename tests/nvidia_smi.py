@@ -1,8 +1,8 @@
 """What nvidia-smi says on machines of many kinds, cut down to the elements that we read.
 
 Made by hand after real captures, whose numbers they carry: NVIDIA/k8s-test-infra,
-tests/e2e/go/assertions/nvidiasmi/testdata (K8S below), and influxdata/telegraf, plugins/inputs/nvidia_smi/testdata
-(TELEGRAF). Some of K8S's come from NVIDIA's own mock of the library.
+tests/e2e/go/assertions/nvidiasmi/testdata (K8S below), influxdata/telegraf, plugins/inputs/nvidia_smi/testdata
+(TELEGRAF), and our own (OURS). Some of K8S's come from NVIDIA's own mock of the library.
 """
 
 from __future__ import annotations
@@ -132,6 +132,15 @@ MACHINES = {
         *(
             gpu(f"00000000:{bus}:00.0", "NVIDIA H100 80GB HBM3", "Hopper", "81559 MiB/480 MiB/0 MiB", *H100)
             for bus in ("53", "64", "75", "86", "97", "A8", "B9", "CA")
+        ),
+    ),
+    # OURS: passed through to a virtual machine; CUDA counted 143155 MiB
+    "an H200": log(
+        old("580.159.04", "13.0"),
+        1,
+        gpu(
+            *("00000000:00:06.0", "NVIDIA H200", "Hopper", "143771 MiB/616 MiB/0 MiB"),
+            *(mig("Disabled"), recovery(), ecc(), rows(), fabric(summary="N/A")),
         ),
     ),
     # K8S/hardware/qx-b200.xml

@@ -30,6 +30,7 @@ JOINED = {"fabric": "Completed", "fabric_status": "Success"}
 
 TOLD: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "eight H100": ("580.105.08", "13.0", 8, {**WELL, **JOINED, "fabric_health": None, "memory": 81559 * MIB}),
+    "an H200": ("580.159.04", "13.0", 1, {**WELL, "fabric": None, "memory": 143771 * MIB, "reserved": 616 * MIB}),
     "a B200": ("580.105.08", "13.0", 1, {**WELL, **JOINED, "fabric_health": "Healthy", "persistence": False}),
     "a GB300": ("580.173.02", "13.0", 1, {**WELL, **JOINED, "slot": "00000008:06:00.0", "persistence": True}),
     "an L40S": ("595.91.07", "13.2", 1, {**WELL, "mig": None, "mig_pending": None, "fabric": None}),
