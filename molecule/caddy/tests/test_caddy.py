@@ -32,9 +32,9 @@ http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_
 
 
 @contextmanager
-def serving(host: Host, port: int) -> Iterator[None]:
+def serving(host: Host, port: int, program: str = SERVER) -> Iterator[None]:
     unit = f"test-server-{port}"
-    host.check_output("systemd-run --quiet --unit=%s python3 -c %s %s", unit, SERVER, str(port))
+    host.check_output("systemd-run --quiet --unit=%s python3 -c %s %s", unit, program, str(port))
     host.check_output("curl --silent --retry 20 --retry-connrefused --retry-delay 1 http://127.0.0.1:%s", str(port))
     try:
         yield
@@ -139,8 +139,8 @@ def test_a_stream_is_not_held_back(host: Host) -> None:
 
 # Answers a request's headers with its own, and the request's body with the number of its bytes, as soon as it has each.
 EARLY = """
-import socket
-with socket.create_server(('127.0.0.1', 8101)) as server:
+import socket, sys
+with socket.create_server(('127.0.0.1', int(sys.argv[1]))) as server:
     while True:
         client, _ = server.accept()
         with client, client.makefile('rb') as lines:
@@ -165,12 +165,9 @@ for _ in range(10):
 
 @pytest.mark.usefixtures("overlay")
 def test_an_answer_is_whole_though_it_begins_before_the_request_has_ended(host: Host) -> None:
-    host.check_output("systemd-run --quiet --unit=test-early python3 -c %s", EARLY)
-    try:
+    with serving(host, 8101, EARLY):
         host.check_output("curl --silent --retry 20 --retry-all-errors --retry-delay 1 --fail %s", ENDPOINT)
         assert host.check_output("python3 -c %s", LATE).split() == ["9"] * 10
-    finally:
-        host.check_output("systemctl stop test-early")
 
 
 def test_browsers_are_told_to_load_nothing_from_elsewhere_and_not_to_insist_on_the_internal_ca(host: Host) -> None:
