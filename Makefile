@@ -192,10 +192,12 @@ bench: .venv/run ## Measure a wake of the running stack beside a start by hand [
 audit: .venv/dev ## Let Lynis, ssh-audit and systemd-analyze judge the hosts; fail below the bounds of docs/audit.md
 	python tests/audit/audit.py $(INVENTORY)
 
-molecule: packages test-packages .venv/dev ## Test roles alone, on machines of the local cloud [ROLE=postgresql, SINCE=origin/main, JOBS=3]
+scenarios: packages test-packages .venv/dev # What each stands on; some need what `make up` makes, too.
 	@python -m localcloud start
 	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
 	@python -m localcloud.demo.stand_ins.librechat /var/lib/parrotpark/localcloud/artifacts
+
+molecule: scenarios ## Test roles alone, on machines of the local cloud [ROLE=postgresql, SINCE=origin/main, JOBS=3]
 	@rm -rf $(MOLECULE_LOGS)
 	@chosen="$(or $(ROLE),$(if $(SINCE),$$(python -m tests.scenarios '$(SINCE)'),$(ROLES)))" && \
 	$(MAKE) --jobs=$(JOBS) --keep-going --output-sync=target $${chosen:+$$(printf 'molecule-%s ' $$chosen)} no-more || \
@@ -208,9 +210,7 @@ molecule-%: # One of them: a line where it passes, else all that it said; the li
 	COLUMNS=150 molecule test --scenario-name $* >$$log.log 2>&1 || { mv $$log.log $$log.failed && cat $$log.failed; exit 1; }; \
 	echo "$* took $$((SECONDS - start)) s"
 
-mutants: packages test-packages .venv/dev ## Delete lines of roles at random, and see whether a test turns red [SAMPLES=60 SEED=1 JOBS=2 GREEN=1]
-	@python -m localcloud start
-	@ANSIBLE_INVENTORY_ENABLED=host_list ansible-playbook -i , molecule/shared/image.yml
+mutants: scenarios ## Delete lines of roles at random, and see whether a test turns red [SAMPLES=60 SEED=1 JOBS=2 GREEN=1]
 	python -m tests.mutation.mutants --samples $(SAMPLES) --seed $(SEED) --jobs $(JOBS) $(if $(GREEN),--green)
 
 lint: .venv/dev ## ansible-lint, mypy, ruff, generated docs, the changelog's form
@@ -234,7 +234,7 @@ lock: .venv/bin/uv ## Resolve all locks again, with nothing younger than two wee
 	  esac; \
 	done
 
-.PHONY: help doctor up stop start down status logs invite export erase people password check site plan wake sleep sweep sweeper test unit e2e screenshots conformance openstack drills bench audit molecule no-more mutants lint lock packages only-local start-log test-packages
+.PHONY: help doctor up stop start down status logs invite export erase people password check site plan wake sleep sweep sweeper test unit e2e screenshots conformance openstack drills bench audit scenarios molecule no-more mutants lint lock packages only-local start-log test-packages
 
 # Install only what is missing: a second run touches neither apt nor the network.
 packages:

@@ -104,6 +104,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--green", action="store_true", help="all has just passed as it is; do not try it first")
     options = parser.parse_args()
+    if not (ROOT / "inventories/local/.state/endpoints.json").exists():
+        parser.error("run make up first: without what it makes, scenarios fail with a mutant and without")
     chosen = random.Random(options.seed).sample(list(lines()), options.samples)
     # One role's mutants one after the other: a scenario's machine has but one name.
     by_role: defaultdict[str, list[Mutant]] = defaultdict(list)

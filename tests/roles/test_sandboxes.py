@@ -65,11 +65,15 @@ UNITS = [
 ]
 
 
+def _label(path: Path) -> str:
+    return f"{path.parts[-3]}: {path.name}"
+
+
 def _keys(lines: set[str]) -> set[str]:
     return {line.partition("=")[0] for line in lines}
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda path: f"{path.parts[-3]}: {path.name}")
+@pytest.mark.parametrize("unit", UNITS, ids=_label)
 def test_a_unit_has_the_common_sandbox(unit: Path) -> None:
     lines = set(unit.read_text().splitlines())
     assert lines >= COMMON | {line for line, without in MOSTLY.items() if unit.parts[-3] not in without}
@@ -77,21 +81,19 @@ def test_a_unit_has_the_common_sandbox(unit: Path) -> None:
     assert "IPAddressDeny=any" in lines or "IPAddressAllow" not in _keys(lines)
 
 
-@pytest.mark.parametrize("unit", CONTAINERS, ids=lambda path: path.name)
+@pytest.mark.parametrize("unit", CONTAINERS, ids=_label)
 def test_a_container_is_shut_away_and_started_like_the_others(unit: Path) -> None:
     lines = set(unit.read_text().splitlines())
     assert lines >= CONTAINED
     assert _keys(lines) >= CONTAINERS_OWN
 
 
-@pytest.mark.parametrize(
-    "unit", [*sorted(ROLES.glob("*/templates/*.service.j2")), *CONTAINERS], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("unit", [*sorted(ROLES.glob("*/templates/*.service.j2")), *CONTAINERS], ids=_label)
 def test_the_journal_names_a_unit_in_words(unit: Path) -> None:
     assert re.search(r"^\[Unit\]\nDescription=[A-Z]", unit.read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("unit", sorted(ROLES.glob("*/templates/*.timer.j2")), ids=lambda path: path.name)
+@pytest.mark.parametrize("unit", sorted(ROLES.glob("*/templates/*.timer.j2")), ids=_label)
 def test_a_timer_runs_from_the_boot_on(unit: Path) -> None:
     lines = set(unit.read_text().splitlines())
     assert lines >= {"[Unit]", "[Timer]", "[Install]", "WantedBy=timers.target"}

@@ -27,7 +27,15 @@ def documented(module: Path) -> dict[str, Any]:
 
 OWN = {path.stem: documented(path) for path in PLUGINS.glob("modules/*.py")}
 ON_THE_CONTROL_MACHINE = ("endpoints",)  # whoever runs Ansible there is the owner
-WRITING = ("ansible.builtin.copy", "ansible.builtin.file", "ansible.builtin.get_url", "ansible.builtin.template")
+# Modules that write files, and what they cannot do without.
+WRITING = {
+    "ansible.builtin.copy": {"dest"},
+    "ansible.builtin.file": {"path", "state"},
+    "ansible.builtin.get_url": {"url", "dest"},
+    "ansible.builtin.template": {"src", "dest"},
+}
+# For root alone, though what they hold is in the inventory for all to see.
+NO_SECRETS = ("Write the environment of every model", "Write the environment of Ray")
 
 type Task = Mapping[str, Any]
 
@@ -39,19 +47,44 @@ def flat(tasks: list[dict[str, Any]]) -> Iterator[Task]:
             yield from flat(task.get(part, []))
 
 
-EVERY_TASK = [
-    pytest.param(path.relative_to(ROLES).parts[0], task, id=f"{path.relative_to(ROLES)}: {task['name']}")
+EVERY_TASK: list[tuple[Path, Task]] = [
+    (path.relative_to(ROLES), task)
     for path in sorted((*ROLES.glob("*/tasks/*.yml"), *ROLES.glob("*/handlers/*.yml")))
     for task in flat(yaml.safe_load(path.read_text()))
 ]
 
 
-@pytest.mark.parametrize(("role", "task"), EVERY_TASK)
+@pytest.mark.parametrize(
+    ("role", "task"),
+    [pytest.param(file.parts[0], task, id=f"{file}: {task['name']}") for file, task in EVERY_TASK],
+)
 def test_a_task_says_all_that_tasks_of_its_kind_say(role: str, task: Task) -> None:
     missing = [f"{module}: {name}" for module in task for name in unsaid(role, module, task[module])]
     if isinstance(task.get("loop"), list) and any(isinstance(item, dict) for item in task["loop"]):
         missing += [] if "label" in task.get("loop_control", {}) else ["loop_control: label"]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, id=f"{file}: {task['name']}")
+        for file, task in EVERY_TASK
+        if any(task.get(module, {}).get("mode") == "0600" for module in WRITING) and task["name"] not in NO_SECRETS
+    ],
+)
+def test_a_secret_that_is_written_is_not_shown(task: Task) -> None:
+    assert task.get("no_log") is True or task.get("diff") is False
+
+
+@pytest.mark.parametrize(
+    "template", sorted(ROLES.glob("*/templates/*.j2")), ids=lambda path: f"{path.parts[-3]}: {path.name}"
+)
+def test_a_template_is_written_by_a_task(template: Path) -> None:
+    role, name = template.parts[-3], template.name.removesuffix(".j2")
+    tasks = [str(task) for file, task in EVERY_TASK if file.parts[0] == role and "block" not in task]
+    named = [text for text in tasks if "ansible.builtin.template" in text]
+    assert any(name in text for text in [*named, *(path.read_text() for path in ROLES.glob(f"{role}/vars/*.yml"))])
 
 
 def unsaid(role: str, module: str, arguments: Any) -> set[str]:
@@ -60,7 +93,9 @@ def unsaid(role: str, module: str, arguments: Any) -> set[str]:
     if module in WRITING and arguments.get("state") not in ("absent", "link", "hard"):
         names |= {"owner", "group"} if role not in ON_THE_CONTROL_MACHINE else set()
         names |= {"mode"} if "recurse" not in arguments else set()  # that hands over what is there, as it is
-        names |= {"state"} if module == "ansible.builtin.file" else set()
+        names |= WRITING[module]
+    elif module == "ansible.builtin.fetch":
+        names |= {"src", "dest", "flat"}
     elif module == "ansible.builtin.assert":
         names |= {"fail_msg", "quiet"}
     elif module == "ansible.builtin.user":
