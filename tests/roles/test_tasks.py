@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import runpy
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ PLUGINS = ROLES.parent / "plugins"
 
 
 def documented(module: Path) -> dict[str, Any]:
-    """What a module of ours takes; ansible-lint knows the modules of others."""
+    """What a module of ours takes."""
     said = yaml.safe_load(runpy.run_path(str(module))["DOCUMENTATION"])
     options = dict(said.get("options", {}))
     for name in said.get("extends_documentation_fragment", []):
@@ -27,17 +29,30 @@ def documented(module: Path) -> dict[str, Any]:
 
 
 OWN = {path.stem: documented(path) for path in PLUGINS.glob("modules/*.py")}
+
+
+@cache
+def needed(module: str) -> list[set[str]]:
+    """List what a task of this module cannot do without, each by all of its names."""
+    if module in OWN:
+        options = OWN[module]
+    else:
+        space, collection, name = module.split(".")
+        others = f"ansible_collections.{space}.{collection}.plugins.modules"
+        folder = "ansible.modules" if collection == "builtin" else others
+        options = yaml.safe_load(importlib.import_module(f"{folder}.{name}").DOCUMENTATION).get("options", {})
+    return [
+        {name, *option.get("aliases", [])}
+        for name, option in options.items()
+        if option.get("required") and name not in ("free_form", "key_value")  # which have no name in a task
+    ]
+
+
 ON_THE_CONTROL_MACHINE = ("endpoints",)  # whoever runs Ansible there is the owner
-# Modules that write files, and what they cannot do without.
-WRITING = {
-    "ansible.builtin.copy": {"dest"},
-    "ansible.builtin.file": {"path", "state"},
-    "ansible.builtin.get_url": {"url", "dest"},
-    "ansible.builtin.template": {"src", "dest"},
-}
+WRITING = ("ansible.builtin.copy", "ansible.builtin.file", "ansible.builtin.get_url", "ansible.builtin.template")
 # For root alone, though what they hold is in the inventory for all to see.
 NO_SECRETS = ("Write the environment of every model", "Write the environment of Ray")
-
+# A condition that asks how another task has ended.
 ENDED = re.compile(r"(\w+)\.(?:rc|status)\b[^']*!= \d")
 
 type Task = Mapping[str, Any]
@@ -105,22 +120,22 @@ def test_a_failure_that_is_told_later_does_not_end_the_run(task: Task) -> None:
 
 def unsaid(role: str, module: str, arguments: Any) -> set[str]:
     """Name what the task does not say of what it has to."""
-    names: set[str] = set()
-    if module in WRITING and arguments.get("state") not in ("absent", "link", "hard"):
+    if ("." not in module and module not in OWN) or isinstance(arguments, str):
+        return set()  # a keyword, or a module that is told one thing
+    arguments = arguments or {}
+    names: set[str] = {min(names) for names in needed(module) if not names & arguments.keys()}
+    if module in OWN:
+        assert arguments.keys() <= OWN[module].keys()  # ansible-lint knows the modules of others
+    elif module in WRITING and arguments.get("state") not in ("absent", "link", "hard"):
         names |= {"owner", "group"} if role not in ON_THE_CONTROL_MACHINE else set()
         names |= {"mode"} if "recurse" not in arguments else set()  # that hands over what is there, as it is
-        names |= WRITING[module]
-    elif module == "ansible.builtin.fetch":
-        names |= {"src", "dest", "flat"}
-    elif module == "ansible.builtin.script":
-        names |= {"cmd", "executable"}
+        names |= {"state"} if module == "ansible.builtin.file" else set()
     elif module == "ansible.builtin.assert":
         names |= {"fail_msg", "quiet"}
     elif module == "ansible.builtin.user":
         names |= {"system", "home", "create_home", "shell"} | ({"group"} if "uid" in arguments else set())
-    elif module in OWN:
-        assert arguments.keys() <= OWN[module].keys()
-        names |= {name for name, option in OWN[module].items() if option.get("required")}
+    elif module == "ansible.builtin.script":
+        names |= {"executable"}
     elif module == "ansible.builtin.apt" and "name" in arguments:
         names |= {"install_recommends"}
-    return names - arguments.keys() if names else names
+    return names - set(arguments)
