@@ -97,3 +97,11 @@ def test_the_journal_names_a_unit_in_words(unit: Path) -> None:
 def test_a_timer_runs_from_the_boot_on(unit: Path) -> None:
     lines = set(unit.read_text().splitlines())
     assert lines >= {"[Unit]", "[Timer]", "[Install]", "WantedBy=timers.target"}
+
+
+@pytest.mark.parametrize("unit", sorted(ROLES.glob("*/templates/*.service.j2")), ids=_label)
+def test_a_service_starts_something(unit: Path) -> None:
+    lines = set(unit.read_text().splitlines())
+    assert "ExecStart" in _keys(lines)
+    # Of any other type it would count as started before it has done its work.
+    assert "Type=oneshot" in lines or "RemainAfterExit=true" not in lines

@@ -32,8 +32,8 @@ OWN = {path.stem: documented(path) for path in PLUGINS.glob("modules/*.py")}
 
 
 @cache
-def needed(module: str) -> list[set[str]]:
-    """List what a task of this module cannot do without, each by all of its names."""
+def needed(module: str) -> list[list[str]]:
+    """List what a task of this module cannot do without, each by all of its names, its own first."""
     if module in OWN:
         options = OWN[module]
     else:
@@ -42,7 +42,7 @@ def needed(module: str) -> list[set[str]]:
         folder = "ansible.modules" if collection == "builtin" else others
         options = yaml.safe_load(importlib.import_module(f"{folder}.{name}").DOCUMENTATION).get("options", {})
     return [
-        {name, *option.get("aliases", [])}
+        [name, *option.get("aliases", [])]
         for name, option in options.items()
         if option.get("required") and name not in ("free_form", "key_value")  # which have no name in a task
     ]
@@ -123,7 +123,7 @@ def unsaid(role: str, module: str, arguments: Any) -> set[str]:
     if ("." not in module and module not in OWN) or isinstance(arguments, str):
         return set()  # a keyword, or a module that is told one thing
     arguments = arguments or {}
-    names: set[str] = {min(names) for names in needed(module) if not names & arguments.keys()}
+    names = {option[0] for option in needed(module) if not set(option) & set(arguments)}
     if module in OWN:
         assert arguments.keys() <= OWN[module].keys()  # ansible-lint knows the modules of others
     elif module in WRITING and arguments.get("state") not in ("absent", "link", "hard"):
@@ -134,6 +134,8 @@ def unsaid(role: str, module: str, arguments: Any) -> set[str]:
         names |= {"fail_msg", "quiet"}
     elif module == "ansible.builtin.user":
         names |= {"system", "home", "create_home", "shell"} | ({"group"} if "uid" in arguments else set())
+    elif module == "ansible.builtin.systemd_service" and {"state", "enabled"} & set(arguments):
+        names |= {"name"}
     elif module == "ansible.builtin.script":
         names |= {"executable"}
     elif module == "ansible.builtin.apt" and "name" in arguments:
